@@ -1,0 +1,156 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{self, Failure};
+use crate::config;
+
+/// Watches a service's metrics in Prometheus while its traffic is being moved, and pulls the traffic back when they stay bad.
+#[derive(Debug, Parser)]
+#[command(name = "ripcord", version, propagate_version = true, max_term_width = 120)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad input or configuration.\n\
+    The log goes to stderr; RIPCORD_LOG=debug says more. Settings can be overridden by RIPCORD__… variables, like\n\
+    RIPCORD__PROMETHEUS__URL=http://prometheus:9090.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Run(Run),
+    /// Validate configuration files, offline
+    Check(Check),
+    /// Show the whole story in under a minute, with nothing else installed
+    Demo(Demo),
+    /// Show what the daemon sees and does
+    Status(Status),
+    /// Say that you have seen a guard's incident: a failing rollback is not retried any more
+    Ack(OneGuard),
+    /// Watch a guard again after a rollback
+    Rearm(OneGuard),
+    /// Let a guard do nothing for a while
+    Pause(Pause),
+    /// End a guard's pause
+    Resume(OneGuard),
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Configuration file; may be given several times, later ones win
+    #[arg(long, short, value_name = "FILE", required = true)]
+    pub config: Vec<PathBuf>,
+    /// Decide and tell, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Configuration files; several are layered, later ones win
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Do not look for the files that the configuration names (secrets, certificates): they are on another machine
+    #[arg(long)]
+    pub syntax_only: bool,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where the status API can be read while it runs
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+}
+
+/// How to reach the daemon.
+#[derive(Debug, Args)]
+pub struct Daemon {
+    /// The daemon's address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// File with the API's bearer token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    /// How to reach the daemon.
+    pub daemon: Daemon,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of a command on one guard.
+#[derive(Debug, Args)]
+pub struct OneGuard {
+    /// The guard
+    pub guard: String,
+    #[command(flatten)]
+    /// How to reach the daemon.
+    pub daemon: Daemon,
+}
+
+/// Options of `pause`.
+#[derive(Debug, Args)]
+pub struct Pause {
+    /// For how long, like 30m; at most 7d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub length: Duration,
+    #[command(flatten)]
+    /// The guard and the daemon.
+    pub guard: OneGuard,
+}
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For a person.
+    Text,
+    /// For a script.
+    Json,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text).map_err(|e| e.to_string())
+}
+
+/// Runs what was typed.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Run(options) => commands::run(&options),
+        Command::Check(options) => commands::check(&options),
+        Command::Demo(options) => commands::demo(&options),
+        Command::Status(options) => commands::status(&options),
+        Command::Ack(options) => commands::ask(&options, "ack", None),
+        Command::Rearm(options) => commands::ask(&options, "rearm", None),
+        Command::Resume(options) => commands::ask(&options, "resume", None),
+        Command::Pause(options) => commands::ask(&options.guard, "pause", Some(options.length)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::BadInput(text)) => {
+            eprintln!("{text}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("ripcord: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `ripcord check`: validates files, offline.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::cli::{Check, Output};
+use crate::config::{self, Finding, LoadOptions, Settings};
+
+use super::Failure;
+
+/// Says everything that is wrong with the files, or what they say.
+pub fn check(options: &Check) -> Result<(), Failure> {
+    let load_options = LoadOptions { syntax_only: options.syntax_only };
+    let loaded = config::load(&options.files, std::env::vars(), load_options);
+    match (loaded, options.output) {
+        (Ok(settings), Output::Text) => {
+            for warning in &settings.warnings {
+                println!("warning: {warning}");
+            }
+            println!("{}", summary(&options.files, &settings));
+            Ok(())
+        }
+        (Ok(settings), Output::Json) => {
+            println!("{}", json!({"valid": true, "errors": [], "warnings": findings(&settings.warnings)}));
+            Ok(())
+        }
+        (Err(errors), Output::Text) => Err(Failure::BadInput(explain(&options.files, &errors))),
+        (Err(errors), Output::Json) => {
+            println!("{}", json!({"valid": false, "errors": findings(&errors), "warnings": []}));
+            Err(Failure::BadInput(count(errors.len(), "problem")))
+        }
+    }
+}
+
+/// Everything that is wrong, a line each, and how many there are.
+pub(super) fn explain(files: &[PathBuf], errors: &[Finding]) -> String {
+    let mut text = String::new();
+    for error in errors {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "error: {error}");
+    }
+    let _ = write!(text, "{} in {}; nothing was changed", count(errors.len(), "problem"), names(files));
+    text
+}
+
+fn summary(files: &[PathBuf], settings: &Settings) -> String {
+    let triggers: usize = settings.guards.iter().map(|g| g.engine.triggers.len()).sum();
+    format!(
+        "{}: valid: {}, {}, {}, {}",
+        names(files),
+        count(settings.guards.len(), "guard"),
+        count(triggers, "trigger"),
+        count(settings.receivers.len(), "receiver"),
+        count(settings.warnings.len(), "warning"),
+    )
+}
+
+fn names(files: &[PathBuf]) -> String {
+    files.iter().map(|f: &PathBuf| Path::display(f).to_string()).collect::<Vec<_>>().join(" + ")
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn findings(findings: &[Finding]) -> Vec<serde_json::Value> {
+    findings
+        .iter()
+        .map(|f| {
+            json!({
+                "file": f.file.as_ref().map(|file| file.display().to_string()),
+                "line": f.line,
+                "path": f.path,
+                "message": f.message,
+            })
+        })
+        .collect()
+}

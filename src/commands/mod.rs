@@ -1,0 +1,36 @@
+//! One file per subcommand.
+
+mod check;
+mod control;
+mod demo;
+mod run;
+
+pub use check::check;
+pub use control::{ask, status};
+pub use demo::demo;
+pub use run::run;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was typed or configured is wrong: exit code 2.
+    BadInput(String),
+    /// It could not be done: exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The runtime of a command, and ring as everybody's source of cryptography: where two are compiled in, rustls picks none by itself.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    // An error means that there is one already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| anyhow::anyhow!("cannot start the runtime: {e}"))
+}

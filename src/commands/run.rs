@@ -1,0 +1,42 @@
+//! `ripcord run`: the daemon.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::cli::Run;
+use crate::config::{self, Finding, LoadOptions, Settings};
+use crate::daemon::{self, Clock, Setup};
+use crate::kubernetes::Cluster;
+use crate::telemetry::{self, Metrics};
+
+use super::check::explain;
+use super::{Failure, runtime};
+
+/// Runs until a signal ends it.
+pub fn run(options: &Run) -> Result<(), Failure> {
+    let files = options.config.clone();
+    let settings = load(&files).map_err(|findings| Failure::BadInput(explain(&files, &findings)))?;
+    telemetry::start_log()?;
+    runtime()?.block_on(async {
+        let cluster = Cluster::connect()
+            .await
+            .context("cannot set up the connection to Kubernetes (KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount)")?;
+        let setup = Setup {
+            settings,
+            load: Box::new(move || load(&files)),
+            cluster,
+            clock: Clock::wall(),
+            dry_run: options.dry_run,
+            metrics: Metrics::start()?,
+            listening: None,
+            stop: None,
+        };
+        daemon::run(setup).await
+    })?;
+    Ok(())
+}
+
+fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {
+    config::load(files, std::env::vars(), LoadOptions::default())
+}

@@ -1,0 +1,323 @@
+//! What is meant: the validated settings. What was written is in `raw`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::engine::{self, Event, Severity};
+
+use super::template::Template;
+
+/// Everything that a configuration says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where the metrics are.
+    pub prometheus: Prometheus,
+    /// When to evaluate.
+    pub evaluation: Evaluation,
+    /// The guards, in the order of their names.
+    pub guards: Vec<Guard>,
+    /// The receivers, in the order of their names.
+    pub receivers: Vec<Receiver>,
+    /// The HTTP server.
+    pub http: Http,
+    /// Addresses that the pages carry.
+    pub links: Links,
+    /// What is valid and still worth a second look, each with its path.
+    pub warnings: Vec<super::Finding>,
+}
+
+/// Where the metrics are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prometheus {
+    /// The base address of the HTTP API.
+    pub url: String,
+    /// How long one query may take.
+    pub timeout: Duration,
+    /// A file with a bearer token.
+    pub bearer_token_file: Option<SecretFile>,
+    /// User name and the file with its password.
+    pub basic_auth: Option<BasicAuth>,
+    /// A file with the certificates to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Headers to send, like `X-Scope-OrgID`.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// HTTP basic authentication.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BasicAuth {
+    /// The user's name.
+    pub username: String,
+    /// The file with the password.
+    pub password_file: SecretFile,
+}
+
+/// A file that holds a secret. Its content is read when it is needed and is never kept in the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile(pub PathBuf);
+
+/// When to evaluate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The time from one tick to the next.
+    pub interval: Duration,
+    /// How far behind now the measured instant lies, for a Prometheus that is filled late.
+    pub offset: Duration,
+    /// How long a trigger may be unknown before the watchdog is called blind.
+    pub blind_after: Duration,
+}
+
+/// One guard: what to decide, what to measure, what to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guard {
+    /// The guard's name.
+    pub name: String,
+    /// What the engine knows of it.
+    pub engine: engine::GuardSettings,
+    /// What to measure for each trigger of `engine`, by trigger name.
+    pub signals: BTreeMap<String, Signal>,
+    /// How the share is set, in this order.
+    pub steps: Vec<Step>,
+    /// How long a rollout may take.
+    pub rollout_timeout: Duration,
+    /// The guard's own variables (not the built-in ones).
+    pub vars: BTreeMap<String, String>,
+    /// Where oncall reads what to do.
+    pub runbook: Option<String>,
+}
+
+/// Which names the built-in signals use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MetricNames {
+    /// `istio_requests_total` and its like.
+    Istio,
+    /// `nginx_ingress_controller_requests` and its like.
+    IngressNginx,
+}
+
+/// What to measure for one trigger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    /// The kind of the number.
+    pub kind: SignalKind,
+    /// The window; zero for `Promql`.
+    pub window: Duration,
+    /// The confirm window.
+    pub confirm_window: Option<Duration>,
+    /// What it is compared with, for a degradation.
+    pub baseline: Option<Baseline>,
+}
+
+/// The kind of a signal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SignalKind {
+    /// Failed requests of all, as the service's own side sees them.
+    ErrorRate(Selector),
+    /// Failed requests of all, as the caller sees them.
+    Availability(Selector),
+    /// A latency quantile.
+    Latency {
+        /// The series.
+        selector: Selector,
+        /// Which quantile, between 0 and 1.
+        quantile: f64,
+    },
+    /// Requests per second.
+    Throughput(Selector),
+    /// Any PromQL, its variables put in already.
+    Promql(String),
+}
+
+/// Which series of the built-in metrics belong to a guard.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Selector {
+    /// Whose names.
+    pub names: MetricNames,
+    /// Label values that a series must have, by label name.
+    pub labels: BTreeMap<String, String>,
+    /// Whether the series of the caller's side are meant (Istio: `reporter="source"`).
+    pub caller: bool,
+}
+
+/// What a degradation compares with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Baseline {
+    /// A number: seconds for a latency, requests per second for a throughput.
+    Fixed(f64),
+    /// The same signal this long ago.
+    Offset(Duration),
+    /// The same signal of other series at the same time.
+    Control(Selector),
+}
+
+/// One way in which a guard's share is set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Environment variables of a Deployment's container.
+    DeploymentEnv(DeploymentEnv),
+    /// Keys of a ConfigMap.
+    ConfigMap(ConfigMap),
+}
+
+/// Environment variables of a Deployment's container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeploymentEnv {
+    /// The namespace.
+    pub namespace: String,
+    /// The Deployment.
+    pub name: String,
+    /// The container.
+    pub container: String,
+    /// What to set on every change.
+    pub env: BTreeMap<String, Template>,
+    /// What to set besides on a rollback.
+    pub rollback_env: BTreeMap<String, Template>,
+}
+
+/// Keys of a ConfigMap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigMap {
+    /// The namespace.
+    pub namespace: String,
+    /// The ConfigMap.
+    pub name: String,
+    /// Whether the step is done when the ConfigMap does not exist.
+    pub optional: bool,
+    /// What to set.
+    pub data: BTreeMap<String, Template>,
+}
+
+impl Step {
+    /// The step as pages, logs and errors name it: `deployment_env sealos-system/terminal-controller`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::DeploymentEnv(s) => format!("deployment_env {}/{}", s.namespace, s.name),
+            Self::ConfigMap(s) => format!("config_map {}/{}", s.namespace, s.name),
+        }
+    }
+}
+
+/// Where notifications go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receiver {
+    /// The receiver's name.
+    pub name: String,
+    /// How it is reached.
+    pub channel: Channel,
+    /// Which notifications it wants.
+    pub filter: Filter,
+}
+
+/// Which notifications a receiver wants.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// The least severity.
+    pub min_severity: Severity,
+    /// Only these events; all when empty.
+    pub events: Vec<Event>,
+    /// Only these guards (and what concerns no guard); all when empty.
+    pub guards: Vec<String>,
+}
+
+/// How a receiver is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Channel {
+    /// An HTTP request.
+    Webhook(Webhook),
+    /// An e-mail to each recipient.
+    Email(Email),
+}
+
+/// A webhook.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Webhook {
+    /// The address.
+    pub url: WebhookUrl,
+    /// The shape of the body.
+    pub format: WebhookFormat,
+    /// The file with the key of the signature.
+    pub secret_file: Option<SecretFile>,
+    /// A file with a bearer token.
+    pub bearer_token_file: Option<SecretFile>,
+    /// A file with the certificates to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// Where a webhook goes. The address is often a secret itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WebhookUrl {
+    /// Written in the configuration.
+    Plain(String),
+    /// In a file.
+    File(SecretFile),
+}
+
+/// The shape of a webhook's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookFormat {
+    /// Ripcord's own.
+    Generic,
+    /// PagerDuty's Events API v2.
+    Pagerduty,
+}
+
+/// E-mail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Email {
+    /// The server.
+    pub smtp: Smtp,
+    /// The sender's address.
+    pub from: String,
+    /// The recipients' addresses.
+    pub to: Vec<String>,
+}
+
+/// An SMTP server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Smtp {
+    /// The host name.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: SmtpTls,
+    /// A file with the certificates to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// User name and the file with its password.
+    pub login: Option<BasicAuth>,
+    /// How long one exchange may take.
+    pub timeout: Duration,
+}
+
+/// How an SMTP connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// In the clear, then STARTTLS; refused when the server has none.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+    /// In the clear.
+    None,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The file with the token that the writing endpoints want; without one they refuse.
+    pub token_file: Option<SecretFile>,
+}
+
+/// Addresses that the pages carry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Links {
+    /// Ripcord's own status page, as oncall reaches it.
+    pub status: Option<String>,
+    /// Where oncall reads what to do; a guard's own comes first.
+    pub runbook: Option<String>,
+}

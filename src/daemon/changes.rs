@@ -1,0 +1,112 @@
+//! The changes under way: one per guard, each in a task of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::config::Guard;
+use crate::engine::{ChangeOrder, ChangeReport};
+use crate::kubernetes::{self, ChangePlan, Cluster};
+
+use super::clock::Clock;
+
+/// The changes under way, by guard.
+pub struct Changes {
+    cluster: Cluster,
+    clock: Clock,
+    reports: mpsc::UnboundedSender<ChangeReport>,
+    under_way: HashMap<String, Change>,
+}
+
+struct Change {
+    incident: String,
+    /// Dropping it cancels the change.
+    _cancel: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    /// Whether it waits for a retry and has sent nothing of this attempt yet.
+    waiting: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Changes {
+    /// No change is under way. What becomes of them is sent to `reports`.
+    pub fn new(cluster: Cluster, clock: Clock, reports: mpsc::UnboundedSender<ChangeReport>) -> Self {
+        Self { cluster, clock, reports, under_way: HashMap::new() }
+    }
+
+    /// Begins a change. One of the same guard that is still under way is cancelled.
+    pub fn begin(&mut self, order: ChangeOrder, guard: &Guard) {
+        let vars = kubernetes::variables(
+            &guard.name,
+            &guard.vars,
+            order.percentage,
+            &order.reason,
+            &order.incident,
+            order.decided_at,
+        );
+        let plan = ChangePlan {
+            steps: guard.steps.clone(),
+            vars,
+            rollback: true,
+            rollout_timeout: guard.rollout_timeout,
+            dry_run: order.dry_run,
+        };
+        let (cancel, cancelled) = oneshot::channel::<()>();
+        let waiting = Arc::new(std::sync::atomic::AtomicBool::new(!order.delay.is_zero()));
+        let (cluster, clock, reports) = (self.cluster.clone(), self.clock, self.reports.clone());
+        let (name, incident, still_waiting) = (guard.name.clone(), order.incident.clone(), waiting.clone());
+        let task = tokio::spawn(async move {
+            let mut cancelled = cancelled;
+            if !order.delay.is_zero() {
+                tokio::select! {
+                    () = clock.sleep(order.delay) => {}
+                    _ = &mut cancelled => return,
+                }
+                still_waiting.store(false, std::sync::atomic::Ordering::Relaxed);
+            }
+            let report = |progress| {
+                // Nobody listens any more only when the process ends.
+                let _ = reports.send(ChangeReport {
+                    guard: order.guard.clone(),
+                    incident: order.incident.clone(),
+                    attempt: order.attempt,
+                    progress,
+                });
+            };
+            cluster
+                .carry_out(&plan, report, async {
+                    let _ = cancelled.await;
+                })
+                .await;
+        });
+        self.under_way.insert(name, Change { incident, _cancel: cancel, task, waiting });
+    }
+
+    /// Cancels the change of an incident. What was sent stays sent.
+    pub fn abandon(&mut self, guard: &str, incident: &str) {
+        if self.under_way.get(guard).is_some_and(|change| change.incident == incident) {
+            self.under_way.remove(guard);
+        }
+    }
+
+    /// How many changes have begun and not ended.
+    pub fn count(&mut self) -> usize {
+        self.under_way.retain(|_, change| !change.task.is_finished());
+        self.under_way.values().filter(|c| !c.waiting.load(std::sync::atomic::Ordering::Relaxed)).count()
+    }
+
+    /// A change that panicked, if there is one: its guard.
+    pub async fn died(&mut self) -> Option<String> {
+        let finished: Vec<String> =
+            self.under_way.iter().filter(|(_, change)| change.task.is_finished()).map(|(g, _)| g.clone()).collect();
+        for guard in finished {
+            if let Some(change) = self.under_way.remove(&guard)
+                && change.task.await.is_err()
+            {
+                return Some(guard);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,294 @@
+//! What the engine asks for. Nothing happens but through these.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::guard::GuardState;
+use super::input::{StepReport, Unknown};
+
+/// One thing for the daemon to do. The order in the returned list is the order to begin them in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Save the state before beginning what follows in the list.
+    Journal,
+    /// Carry out a guard's steps.
+    Change(ChangeOrder),
+    /// Stop trying the change of this incident; what was sent stays sent.
+    AbandonChange {
+        /// The guard.
+        guard: String,
+        /// The incident whose change is to stop.
+        incident: String,
+    },
+    /// Tell people.
+    Notify(Notification),
+    /// Say what was decided, and why: for the log and the metrics.
+    Record(Record),
+}
+
+/// An order to move a guard's traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeOrder {
+    /// The guard.
+    pub guard: String,
+    /// The incident it belongs to.
+    pub incident: String,
+    /// Counts the tries of this incident, from 1. A report of an older attempt is ignored.
+    pub attempt: u32,
+    /// The share to go to, in percent.
+    pub percentage: u8,
+    /// Why, for the objects' own records.
+    pub reason: String,
+    /// When the rollback was decided.
+    pub decided_at: Timestamp,
+    /// How long to wait before beginning: nothing for the first attempt, the backoff for the others.
+    pub delay: Duration,
+    /// Whether nothing may really be changed.
+    pub dry_run: bool,
+}
+
+/// What people are told. It serializes to the body of the webhook format `generic` (less its links).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    /// Stable over retries and restarts.
+    pub id: String,
+    /// What happened.
+    pub event: Event,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The guard; absent for what concerns several or none.
+    pub guard: Option<String>,
+    /// Every guard concerned, where it is not just one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards: Vec<String>,
+    /// The story it belongs to.
+    pub incident: Option<String>,
+    /// One line that says all that matters.
+    pub summary: String,
+    /// What the reader should do now.
+    pub advice: String,
+    /// The trigger that it is about.
+    pub trigger: Option<TriggerFacts>,
+    /// The rollback that it is about.
+    pub rollback: Option<RollbackFacts>,
+    /// Whether nothing was really changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// The numbers of a trigger at the moment of a notification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriggerFacts {
+    /// The trigger's name.
+    pub name: String,
+    /// The measured value: a ratio, seconds, or the signal's own unit. Absent when not known.
+    pub value: Option<f64>,
+    /// The threshold, in the same unit.
+    pub threshold: f64,
+    /// For how long the breach was observed, in seconds.
+    pub held_seconds: f64,
+    /// What the value was compared with, in the signal's own unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
+    /// The value in words: `3.1 %`, `+62 % (195 ms, baseline 120 ms)`.
+    pub text: String,
+}
+
+/// The rollback at the moment of a notification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackFacts {
+    /// The share it started from; absent when the cluster could not be read.
+    pub from_percentage: Option<u8>,
+    /// The share it goes to.
+    pub to_percentage: u8,
+    /// The steps and what came of them so far.
+    pub steps: Vec<StepReport>,
+    /// What went wrong, where something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How urgent a notification is. Ordered: `Info < Warning < Critical`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// For the record.
+    Info,
+    /// Somebody should look in the morning.
+    Warning,
+    /// Somebody should look now.
+    Critical,
+}
+
+impl Severity {
+    /// The severity as it is written in a configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Everything that people are told about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Event {
+    /// A rollback was decided and begins.
+    #[serde(rename = "rollback.started")]
+    RollbackStarted,
+    /// Every step is changed and rolled out.
+    #[serde(rename = "rollback.succeeded")]
+    RollbackSucceeded,
+    /// A step failed; it is being retried.
+    #[serde(rename = "rollback.failed")]
+    RollbackFailed,
+    /// The triggers are clear on data younger than the change.
+    #[serde(rename = "rollback.verified")]
+    RollbackVerified,
+    /// They are not, or it cannot be seen.
+    #[serde(rename = "rollback.not_recovered")]
+    RollbackNotRecovered,
+    /// Somebody undid the rollback.
+    #[serde(rename = "rollback.reverted")]
+    RollbackReverted,
+    /// A trigger that only pages fires.
+    #[serde(rename = "page.firing")]
+    PageFiring,
+    /// It is clear again.
+    #[serde(rename = "page.resolved")]
+    PageResolved,
+    /// Triggers have been unknown for too long.
+    #[serde(rename = "watchdog.blind")]
+    WatchdogBlind,
+    /// They are known again.
+    #[serde(rename = "watchdog.sees")]
+    WatchdogSees,
+    /// A rollback would fail.
+    #[serde(rename = "watchdog.not_ready")]
+    WatchdogNotReady,
+    /// It would work again.
+    #[serde(rename = "watchdog.ready")]
+    WatchdogReady,
+    /// Ripcord started.
+    #[serde(rename = "watchdog.started")]
+    WatchdogStarted,
+    /// Ripcord stops on request.
+    #[serde(rename = "watchdog.stopping")]
+    WatchdogStopping,
+    /// A person paused a guard.
+    #[serde(rename = "guard.paused")]
+    GuardPaused,
+    /// A guard watches again.
+    #[serde(rename = "guard.rearmed")]
+    GuardRearmed,
+    /// A person has seen the incident.
+    #[serde(rename = "guard.acknowledged")]
+    GuardAcknowledged,
+}
+
+impl Event {
+    /// The event's name as it is sent, like `rollback.started`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RollbackStarted => "rollback.started",
+            Self::RollbackSucceeded => "rollback.succeeded",
+            Self::RollbackFailed => "rollback.failed",
+            Self::RollbackVerified => "rollback.verified",
+            Self::RollbackNotRecovered => "rollback.not_recovered",
+            Self::RollbackReverted => "rollback.reverted",
+            Self::PageFiring => "page.firing",
+            Self::PageResolved => "page.resolved",
+            Self::WatchdogBlind => "watchdog.blind",
+            Self::WatchdogSees => "watchdog.sees",
+            Self::WatchdogNotReady => "watchdog.not_ready",
+            Self::WatchdogReady => "watchdog.ready",
+            Self::WatchdogStarted => "watchdog.started",
+            Self::WatchdogStopping => "watchdog.stopping",
+            Self::GuardPaused => "guard.paused",
+            Self::GuardRearmed => "guard.rearmed",
+            Self::GuardAcknowledged => "guard.acknowledged",
+        }
+    }
+}
+
+/// A decision or a change of state, for the log and the metrics. Not acting is a decision too.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A guard went from one state to another.
+    Transition {
+        /// The guard.
+        guard: String,
+        /// The state it left.
+        from: GuardState,
+        /// The state it is in.
+        to: GuardState,
+        /// The incident, where there is one.
+        incident: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// A trigger's verdict changed.
+    Verdict {
+        /// The guard.
+        guard: String,
+        /// The trigger.
+        trigger: String,
+        /// The verdict, as one word.
+        verdict: &'static str,
+        /// What it rests on, in words.
+        reason: String,
+    },
+    /// A trigger holds its breach for long enough, and nothing is done about it, for this reason.
+    Withheld {
+        /// The guard.
+        guard: String,
+        /// The trigger.
+        trigger: String,
+        /// Why nothing is done.
+        reason: Withheld,
+    },
+    /// An input was not used, for this reason.
+    Ignored {
+        /// The guard, where the input was for one.
+        guard: Option<String>,
+        /// Why it was not used.
+        reason: String,
+    },
+    /// A rollback ended: `succeeded`, `failed`, `verified`, `not_recovered`, `cannot_see`.
+    Rollback {
+        /// The guard.
+        guard: String,
+        /// The incident.
+        incident: String,
+        /// How.
+        result: &'static str,
+        /// How long it took from the decision, once the rollouts are complete.
+        took: Option<Duration>,
+    },
+}
+
+/// Why a trigger that holds is not acted on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Withheld {
+    /// The tick is of the past.
+    History,
+    /// The tick is too old to be called live.
+    Late(Duration),
+    /// The guard is paused.
+    Paused,
+    /// A rollback is under way.
+    RollingBack,
+    /// The guard was rolled back and is latched until a person re-arms it.
+    Latched,
+    /// There is nothing to move: the share is at the target already, and that was paged.
+    AtTarget,
+    /// At this tick the verdict is not breach.
+    NotBreaching,
+    /// What was seen is unknown.
+    Unknown(Unknown),
+}

@@ -1,0 +1,172 @@
+//! What cannot be seen: triggers that have been unknown for too long.
+//!
+//! Two kinds are told apart. Where the sensor fails (errors, no series, NaN) somebody must look: a page. Where it works and there is
+//! too little traffic to tell, nobody can mend anything: it is said once, for the record, so that a quiet night pages nobody. With the
+//! traffic known to be at 0 % a series that counts nothing is what one expects, and nothing is said at all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::action::{Action, Event, Notification, Severity};
+use super::guard::{Guard, GuardState, Trigger};
+use super::incident;
+use super::input::Unknown;
+use super::settings::TriggerAction;
+use super::trigger::{Verdict, since};
+use super::words;
+
+/// The stories of not seeing that are going on, one per severity.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Blindness {
+    stories: BTreeMap<Severity, Story>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Story {
+    id: String,
+    pages: u32,
+}
+
+/// How urgent it is that this trigger does not see; `None` when it is to be expected.
+fn severity(trigger: &Trigger, unknown: &Unknown, share: Option<u8>) -> Option<Severity> {
+    let quiet = unknown.is_quiet();
+    if share == Some(0) && (quiet || *unknown == Unknown::NoSeries) {
+        return None;
+    }
+    Some(match trigger.settings.action {
+        _ if quiet => Severity::Info,
+        TriggerAction::Rollback => Severity::Critical,
+        TriggerAction::Page => Severity::Warning.min(trigger.settings.severity),
+    })
+}
+
+impl Blindness {
+    /// Looks at every trigger after a tick at `at`, and says what can no longer be seen and what can again.
+    pub fn tick(&mut self, guards: &mut [Guard], blind_after: Duration, at: Timestamp, now: Timestamp) -> Vec<Action> {
+        let mut newly: BTreeMap<Severity, Vec<(String, String)>> = BTreeMap::new();
+        let mut still: BTreeMap<Severity, u32> = BTreeMap::new();
+        for guard in guards.iter_mut() {
+            let share = guard.share.as_ref().ok().copied();
+            let name = guard.name().to_owned();
+            let paused = guard.state == GuardState::Paused;
+            for trigger in &mut guard.triggers {
+                let unknown = match trigger.assessment.as_ref().map(|a| &a.verdict) {
+                    Some(Verdict::Unknown(unknown)) => unknown.clone(),
+                    _ => {
+                        trigger.dark = None;
+                        trigger.blind = None;
+                        continue;
+                    }
+                };
+                let Some(severity) = severity(trigger, &unknown, share) else {
+                    trigger.dark = None;
+                    trigger.blind = None;
+                    continue;
+                };
+                let dark_since = match trigger.dark {
+                    Some((was, dark_since)) if was == severity => dark_since,
+                    _ => at,
+                };
+                trigger.dark = Some((severity, dark_since));
+                if trigger.blind != Some(severity) {
+                    trigger.blind = None;
+                    if !paused && since(dark_since, at) >= blind_after {
+                        trigger.blind = Some(severity);
+                        let label = words::label(&trigger.settings);
+                        newly.entry(severity).or_default().push((name.clone(), format!("{label}: {unknown}")));
+                    }
+                }
+                if let Some(severity) = trigger.blind {
+                    *still.entry(severity).or_default() += 1;
+                }
+            }
+        }
+        let mut actions = Vec::new();
+        for (severity, found) in newly {
+            let story = self
+                .stories
+                .entry(severity)
+                .or_insert_with(|| Story { id: incident::id(&format!("watchdog-blind-{}", severity.as_str()), at), pages: 0 });
+            actions.push(Action::Journal);
+            actions.push(Action::Notify(blind(story, severity, &found, blind_after, now)));
+        }
+        let over: Vec<_> = self.stories.keys().filter(|s| !still.contains_key(s)).copied().collect();
+        for severity in over {
+            let Some(mut story) = self.stories.remove(&severity) else { continue };
+            actions.push(Action::Journal);
+            actions.push(Action::Notify(page(
+                &mut story,
+                Event::WatchdogSees,
+                severity,
+                Vec::new(),
+                "Ripcord sees again: every trigger that was unknown is known".to_owned(),
+                "Nothing.",
+                now,
+            )));
+        }
+        actions
+    }
+}
+
+/// Triggers named in a page; the rest is counted.
+const NAMED_TRIGGERS: usize = 8;
+
+fn blind(
+    story: &mut Story,
+    severity: Severity,
+    found: &[(String, String)],
+    after: Duration,
+    now: Timestamp,
+) -> Notification {
+    let mut guards: Vec<_> = found.iter().map(|(guard, _)| guard.clone()).collect();
+    guards.dedup();
+    let mut named: Vec<_> =
+        found.iter().take(NAMED_TRIGGERS).map(|(guard, reason)| format!("{guard} {reason}")).collect();
+    if found.len() > NAMED_TRIGGERS {
+        named.push(format!("and {} more", found.len() - NAMED_TRIGGERS));
+    }
+    let after = words::duration(after);
+    let (what, advice) = match severity {
+        Severity::Info => (
+            format!("too little traffic to tell for {after}"),
+            "Nothing: there is too little traffic to decide by. Ripcord decides again as soon as there is more.",
+        ),
+        _ => (
+            format!("Ripcord is blind: unknown for {after}"),
+            "Look at Prometheus and at what it scrapes: until this is mended, nothing that is named here is rolled back.",
+        ),
+    };
+    page(story, Event::WatchdogBlind, severity, guards, format!("{what}: {}", named.join("; ")), advice, now)
+}
+
+fn page(
+    story: &mut Story,
+    event: Event,
+    severity: Severity,
+    guards: Vec<String>,
+    summary: String,
+    advice: &str,
+    now: Timestamp,
+) -> Notification {
+    story.pages += 1;
+    let (guard, guards) = match guards.as_slice() {
+        [only] => (Some(only.clone()), Vec::new()),
+        _ => (None, guards),
+    };
+    Notification {
+        id: format!("{}.{}", story.id, story.pages),
+        event,
+        severity,
+        time: now,
+        guard,
+        guards,
+        incident: Some(story.id.clone()),
+        summary,
+        advice: advice.to_owned(),
+        trigger: None,
+        rollback: None,
+        dry_run: false,
+    }
+}

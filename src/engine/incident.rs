@@ -1,0 +1,205 @@
+//! An incident: one story of a guard, from trip to re-arm, and the pages that tell it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::action::{Event, Notification, RollbackFacts, Severity, TriggerFacts};
+use super::input::{StepReport, StepResult};
+use super::words;
+
+/// One story of a guard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Names every page, log line and journal entry of it.
+    pub id: String,
+    /// The guard.
+    pub guard: String,
+    /// When it began.
+    pub opened_at: Timestamp,
+    /// When it ended; absent while it goes on.
+    pub closed_at: Option<Timestamp>,
+    /// What it is about.
+    pub kind: IncidentKind,
+    /// Why, in words.
+    pub reason: String,
+    /// The triggers that fired, with their numbers at that moment.
+    pub triggers: Vec<TriggerFacts>,
+    /// The share at the trip; absent when the cluster could not be read.
+    pub from_percentage: Option<u8>,
+    /// The share that the present rung goes to.
+    pub to_percentage: u8,
+    /// Which try of the change this is, from 1 and never falling.
+    pub attempt: u32,
+    /// The steps and what came of them.
+    pub steps: Vec<StepReport>,
+    /// The last error of the change; absent once it worked.
+    pub error: Option<String>,
+    /// When every change of the present rung was accepted.
+    pub accepted_at: Option<Timestamp>,
+    /// When every rollout of the present rung was complete.
+    pub completed_at: Option<Timestamp>,
+    /// What verification said.
+    pub verification: Option<Verification>,
+    /// When a person said to have seen it.
+    pub acknowledged_at: Option<Timestamp>,
+    /// What happened, in order.
+    pub timeline: Vec<TimelineEntry>,
+    /// Failed attempts of the present rung, for the backoff and so that only the first one pages.
+    pub(super) failures: u32,
+    /// Pages sent so far, for their ids.
+    pub(super) pages: u32,
+    /// Since when the triggers have been clear on data younger than the change.
+    pub(super) fresh_clear_since: Option<Timestamp>,
+    /// Ticks in a row that saw the share above the target after the change.
+    pub(super) seen_above_target: u32,
+    /// Whether it was paged that somebody undid the change.
+    pub(super) reverted: bool,
+}
+
+/// What an incident is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentKind {
+    /// The guard's traffic is moved back.
+    Rollback,
+    /// The triggers fired with the traffic at the target already: nothing to move.
+    AtTarget,
+}
+
+/// What verification says of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// The triggers are clear on data younger than the change.
+    Recovered,
+    /// They are not.
+    NotRecovered,
+    /// There is no data to tell by.
+    CannotSee,
+}
+
+/// One thing that happened in an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub text: String,
+}
+
+/// What to say in a page of an incident.
+pub(super) struct Page<'a> {
+    pub event: Event,
+    pub severity: Severity,
+    pub summary: String,
+    pub advice: &'a str,
+    pub dry_run: bool,
+}
+
+/// An id from a name and a time, to the second, like `terminal-20260102T030405Z`. A guard is latched between two incidents and a trip
+/// takes a tick, so that no two of one guard begin within a second but by hand; the engine adds a number then.
+pub(super) fn id(name: &str, at: Timestamp) -> String {
+    format!("{name}-{}", at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+impl Incident {
+    pub(super) fn open(
+        guard: &str,
+        id: String,
+        at: Timestamp,
+        kind: IncidentKind,
+        reason: String,
+        triggers: Vec<TriggerFacts>,
+    ) -> Self {
+        Self {
+            id,
+            guard: guard.to_owned(),
+            opened_at: at,
+            closed_at: None,
+            kind,
+            reason,
+            triggers,
+            from_percentage: None,
+            to_percentage: 0,
+            attempt: 0,
+            steps: Vec::new(),
+            error: None,
+            accepted_at: None,
+            completed_at: None,
+            verification: None,
+            acknowledged_at: None,
+            timeline: Vec::new(),
+            failures: 0,
+            pages: 0,
+            fresh_clear_since: None,
+            seen_above_target: 0,
+            reverted: false,
+        }
+    }
+
+    /// Begins a rung: its steps are all still to do.
+    pub(super) fn begin_rung(&mut self, to: u8, steps: &[String]) {
+        self.to_percentage = to;
+        self.attempt += 1;
+        self.failures = 0;
+        self.error = None;
+        self.accepted_at = None;
+        self.completed_at = None;
+        self.verification = None;
+        self.fresh_clear_since = None;
+        self.seen_above_target = 0;
+        self.reverted = false;
+        self.steps = steps
+            .iter()
+            .map(|step| StepReport { step: step.clone(), result: StepResult::Planned, detail: None })
+            .collect();
+    }
+
+    /// Notes what came of a step. A step that was changed by an earlier attempt stays changed: that it is found there afterwards says
+    /// nothing new.
+    pub(super) fn note_step(&mut self, report: StepReport) {
+        match self.steps.iter_mut().find(|s| s.step == report.step) {
+            Some(known) if known.result == StepResult::Changed && report.result == StepResult::AlreadyThere => {}
+            Some(known) => *known = report,
+            None => self.steps.push(report),
+        }
+    }
+
+    pub(super) fn note(&mut self, time: Timestamp, text: impl Into<String>) {
+        self.timeline.push(TimelineEntry { time, text: text.into() });
+    }
+
+    /// A page of this incident, and the timeline's entry for it. Its id is the incident's with a number that counts its pages.
+    pub(super) fn page(&mut self, at: Timestamp, page: Page<'_>) -> Notification {
+        self.pages += 1;
+        self.note(at, page.summary.clone());
+        Notification {
+            id: format!("{}.{}", self.id, self.pages),
+            event: page.event,
+            severity: page.severity,
+            time: at,
+            guard: Some(self.guard.clone()),
+            guards: Vec::new(),
+            incident: Some(self.id.clone()),
+            summary: page.summary,
+            advice: page.advice.to_owned(),
+            trigger: self.triggers.first().cloned(),
+            rollback: (self.kind == IncidentKind::Rollback).then(|| self.rollback_facts()),
+            dry_run: page.dry_run,
+        }
+    }
+
+    fn rollback_facts(&self) -> RollbackFacts {
+        RollbackFacts {
+            from_percentage: self.from_percentage,
+            to_percentage: self.to_percentage,
+            steps: self.steps.clone(),
+            error: self.error.clone(),
+        }
+    }
+
+    /// The move in words: `25 % -> 0 %`.
+    pub(super) fn movement(&self) -> String {
+        format!("{} -> {} %", words::share(self.from_percentage), self.to_percentage)
+    }
+}

@@ -1,0 +1,155 @@
+//! What the engine must know of the configuration, validated before it gets here.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Severity;
+
+/// The engine's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The time from one tick to the next.
+    pub interval: Duration,
+    /// How long a trigger may be unknown before the watchdog is called blind.
+    pub blind_after: Duration,
+    /// How old a live tick may be when it is handled. An older one, of a process that was stopped for a while say, cannot fire.
+    pub live_for: Duration,
+    /// Decide and tell, change nothing.
+    pub dry_run: bool,
+    /// The guards, by name, in the order of their names.
+    pub guards: Vec<GuardSettings>,
+}
+
+/// One guard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuardSettings {
+    /// The guard's name.
+    pub name: String,
+    /// Its triggers, the ones that roll back and the ones that page.
+    pub triggers: Vec<TriggerSettings>,
+    /// Its rollback.
+    pub rollback: RollbackSettings,
+}
+
+/// What a guard's rollback does, as far as deciding goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RollbackSettings {
+    /// The rungs of the ladder, in percent, falling; one for a plain rollback. Never empty.
+    pub percentages: Vec<u8>,
+    /// How long the triggers have to become clear after the change.
+    pub verify_within: Duration,
+    /// For how long after the change an undone rollback is paged.
+    pub drift_watch: Duration,
+    /// The names of the steps, as `deployment_env sealos-system/terminal-controller`.
+    pub steps: Vec<String>,
+}
+
+/// One trigger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TriggerSettings {
+    /// The trigger's name within its guard.
+    pub name: String,
+    /// What it does when it fires.
+    pub action: TriggerAction,
+    /// How urgent its page is.
+    pub severity: Severity,
+    /// What is compared.
+    pub measure: Measure,
+    /// Which side of the threshold is bad.
+    pub side: Side,
+    /// The threshold and the clear level.
+    pub levels: Levels,
+    /// Other levels while the share is small, by rising `up_to`.
+    pub stages: Vec<Stage>,
+    /// The window; zero for a trigger on a plain value.
+    pub window: Duration,
+    /// The confirm window, for a ratio or a quantile.
+    pub confirm_window: Option<Duration>,
+    /// How long a breach must be observed.
+    pub hold_for: Duration,
+    /// How long clear must last to reset the clock.
+    pub clear_for: Duration,
+    /// Take ratios as they are, however few the requests.
+    pub literal: bool,
+    /// The unit of the measure, for the words.
+    pub unit: Unit,
+}
+
+/// What a trigger does when it fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TriggerAction {
+    /// Roll the guard back.
+    Rollback,
+    /// Tell people.
+    Page,
+}
+
+/// How a trigger's number is made of its evidence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Measure {
+    /// Failed requests of all requests.
+    FailureRatio,
+    /// Good requests of all requests.
+    Availability,
+    /// A quantile, in seconds.
+    Quantile {
+        /// Which one, between 0 and 1.
+        q: f64,
+    },
+    /// `now / baseline - 1` of a quantile.
+    QuantileDegradation {
+        /// Which one, between 0 and 1.
+        q: f64,
+    },
+    /// The value itself.
+    Value,
+    /// `now / baseline - 1` of a value that is bad when it grows.
+    ValueDegradation,
+    /// `1 - now / baseline` of a value that is bad when it shrinks (throughput).
+    ValueDrop,
+}
+
+/// Which side of the threshold is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// More is worse.
+    Above,
+    /// Less is worse.
+    Below,
+}
+
+/// The two levels of a trigger, in the unit of its measure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Levels {
+    /// Beyond it is a breach.
+    pub threshold: f64,
+    /// Inside it is clear. Never on the bad side of the threshold.
+    pub clear: f64,
+}
+
+/// Levels that hold while the share is at most `up_to`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stage {
+    /// The share, in percent, up to which (inclusive) the levels hold.
+    pub up_to: u8,
+    /// The levels.
+    pub levels: Levels,
+}
+
+/// The unit of a measure, for the words of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A part of one, said in percent.
+    Ratio,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// Requests per second.
+    PerSecond,
+    /// No unit.
+    None,
+}

@@ -1,0 +1,104 @@
+//! What the engine would say of itself: for the API, the metrics and the log.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::guard::{Guard, GuardState, Trigger};
+use super::incident::Incident;
+use super::settings::TriggerAction;
+use super::trigger::Verdict;
+use super::words;
+
+/// One guard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GuardStatus {
+    /// The guard's name.
+    pub guard: String,
+    /// Its state.
+    pub state: GuardState,
+    /// The share of the traffic on the new path, in percent; absent when not known.
+    pub percentage: Option<u8>,
+    /// Why the share is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percentage_unknown: Option<String>,
+    /// Until when the guard is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
+    /// The tick that it was last measured at.
+    pub last_tick: Option<Timestamp>,
+    /// Its triggers.
+    pub triggers: Vec<TriggerStatus>,
+    /// The incident that is open.
+    pub incident: Option<Incident>,
+}
+
+/// One trigger.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TriggerStatus {
+    /// The trigger's name.
+    pub trigger: String,
+    /// What it does when it fires.
+    pub action: TriggerAction,
+    /// The verdict, as one word.
+    pub verdict: &'static str,
+    /// Why the verdict is unknown, as one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<&'static str>,
+    /// What the verdict rests on, in words.
+    pub reason: String,
+    /// The value, in the unit of the threshold.
+    pub value: Option<f64>,
+    /// The value in words.
+    pub text: String,
+    /// The threshold that holds at the present share.
+    pub threshold: f64,
+    /// The threshold in words.
+    pub threshold_text: String,
+    /// What the value is compared with, in the signal's own unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
+    /// For how long a breach has been observed, in seconds.
+    pub held_seconds: f64,
+    /// For how long it must be, in seconds.
+    pub for_seconds: f64,
+    /// Whether its page is firing.
+    pub firing: bool,
+}
+
+pub(super) fn of(guard: &Guard) -> GuardStatus {
+    GuardStatus {
+        guard: guard.name().to_owned(),
+        state: guard.state,
+        percentage: guard.share.as_ref().ok().copied(),
+        percentage_unknown: guard.share.as_ref().err().map(ToString::to_string),
+        paused_until: guard.paused_until(),
+        last_tick: guard.last_tick,
+        triggers: guard.triggers.iter().map(trigger).collect(),
+        incident: guard.incident.clone(),
+    }
+}
+
+fn trigger(trigger: &Trigger) -> TriggerStatus {
+    let settings = &trigger.settings;
+    let assessment = trigger.assessment.as_ref();
+    let threshold = assessment.map_or(settings.levels.threshold, |a| a.threshold);
+    TriggerStatus {
+        trigger: settings.name.clone(),
+        action: settings.action,
+        verdict: assessment.map_or("unknown", |a| a.verdict.word()),
+        unknown: match assessment.map(|a| &a.verdict) {
+            Some(Verdict::Unknown(unknown)) => Some(unknown.kind()),
+            Some(_) => None,
+            None => Some("not_observed"),
+        },
+        reason: assessment.map_or_else(|| "no tick yet".to_owned(), |a| a.reason.clone()),
+        value: assessment.and_then(|a| a.value),
+        text: assessment.map_or_else(String::new, |a| a.text.clone()),
+        threshold,
+        threshold_text: words::threshold(settings, threshold),
+        baseline: assessment.and_then(|a| a.baseline),
+        held_seconds: trigger.clocks.held.unwrap_or_default().as_secs_f64(),
+        for_seconds: settings.hold_for.as_secs_f64(),
+        firing: trigger.firing.is_some(),
+    }
+}

@@ -1,0 +1,129 @@
+//! How numbers are said in pages, logs and the status.
+
+use std::time::Duration;
+
+use super::settings::{Measure, TriggerSettings, Unit};
+
+/// A part of one in percent: `3.1 %`.
+pub fn percent(ratio: f64) -> String {
+    let percent = ratio * 100.0;
+    // An availability is told apart by what it lacks to 100 %.
+    if (99.0..100.0).contains(&percent) {
+        return format!("{} %", trimmed(format!("{percent:.3}")));
+    }
+    format!("{} %", rounded(percent))
+}
+
+/// A ratio with the counts that it comes from: `3.1 % (31 of 1000 failed)`.
+pub fn counted(ratio: String, failed: f64, total: f64) -> String {
+    format!("{ratio} ({failed:.0} of {total:.0} requests failed)")
+}
+
+/// A number in its unit: `195 ms`, `131 Mi`, `12.5/s`.
+pub fn quantity(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Ratio => percent(value),
+        Unit::Seconds if value.abs() < 1.0 => format!("{} ms", rounded(value * 1000.0)),
+        Unit::Seconds => format!("{} s", rounded(value)),
+        Unit::Bytes => bytes(value),
+        Unit::PerSecond => format!("{}/s", rounded(value)),
+        Unit::None => rounded(value),
+    }
+}
+
+/// A degradation with both numbers behind it: `+62 % (195 ms, baseline 120 ms)`.
+pub fn degradation(worse: f64, now: f64, baseline: f64, unit: Unit) -> String {
+    format!("{} ({}, baseline {})", signed_percent(worse), quantity(now, unit), quantity(baseline, unit))
+}
+
+fn signed_percent(ratio: f64) -> String {
+    let sign = if ratio < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", percent(ratio.abs()))
+}
+
+/// A trigger's threshold in words: `1 %`, `+50 %`.
+pub fn threshold(settings: &TriggerSettings, threshold: f64) -> String {
+    match settings.measure {
+        Measure::FailureRatio | Measure::Availability => percent(threshold),
+        Measure::QuantileDegradation { .. } | Measure::ValueDegradation => signed_percent(threshold),
+        Measure::ValueDrop => signed_percent(-threshold),
+        Measure::Quantile { .. } | Measure::Value => quantity(threshold, settings.unit),
+    }
+}
+
+/// A trigger's name as words: `error_rate` is `error rate`; a latency says its quantile.
+pub fn label(settings: &TriggerSettings) -> String {
+    let name = settings.name.replace('_', " ");
+    match settings.measure {
+        Measure::Quantile { q } | Measure::QuantileDegradation { q } => format!("{name} P{}", rounded(q * 100.0)),
+        _ => name,
+    }
+}
+
+/// A time as `5m0s`, the way Go and Prometheus users read it.
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds == 0 && duration.subsec_millis() > 0 {
+        return format!("{}ms", duration.subsec_millis());
+    }
+    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+/// A share, or that it is not known: `25 %`.
+pub fn share(share: Option<u8>) -> String {
+    share.map_or_else(|| "an unknown share".to_owned(), |share| format!("{share} %"))
+}
+
+fn bytes(value: f64) -> String {
+    const UNITS: [(&str, f64); 3] =
+        [("Gi", 1024.0 * 1024.0 * 1024.0), ("Mi", 1024.0 * 1024.0), ("Ki", 1024.0)];
+    for (name, size) in UNITS {
+        if value.abs() >= size {
+            return format!("{} {name}", rounded(value / size));
+        }
+    }
+    format!("{} B", rounded(value))
+}
+
+/// Three significant figures, without trailing zeros.
+fn rounded(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        v if v >= 0.1 => 3,
+        _ => 4,
+    };
+    trimmed(format!("{value:.digits$}"))
+}
+
+fn trimmed(text: String) -> String {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_said_the_way_people_say_them() {
+        assert_eq!(percent(0.031), "3.1 %");
+        assert_eq!(percent(0.01), "1 %");
+        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(0.0005), "0.05 %");
+        assert_eq!(percent(0.9972), "99.72 %");
+        assert_eq!(quantity(0.195, Unit::Seconds), "195 ms");
+        assert_eq!(quantity(1.5, Unit::Seconds), "1.5 s");
+        assert_eq!(quantity(134_217_728.0, Unit::Bytes), "128 Mi");
+        assert_eq!(degradation(0.62, 0.1944, 0.12, Unit::Seconds), "+62 % (194 ms, baseline 120 ms)");
+        assert_eq!(duration(Duration::from_secs(300)), "5m0s");
+        assert_eq!(duration(Duration::from_secs(5)), "5s");
+        assert_eq!(duration(Duration::from_millis(250)), "250ms");
+        assert_eq!(duration(Duration::from_secs(3661)), "1h1m1s");
+    }
+}

@@ -1,0 +1,145 @@
+//! `/api/v1`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+use crate::config;
+use crate::engine::{Command, Incident};
+
+use super::{Request, Server};
+
+/// How long a request may wait for the event loop, which handles one in well under a millisecond.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The longest pause: a guard that is paused for longer is one that somebody forgot.
+const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The body of a request. Which fields count depends on the command.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Body {
+    /// `rollback`: why.
+    reason: Option<String>,
+    /// `rollback`: to which share, in percent; the guard's own target when absent.
+    percentage: Option<u8>,
+    /// `pause`: for how long, like `30m`.
+    #[serde(rename = "for")]
+    duration: Option<String>,
+}
+
+/// The body of an answer to a request.
+#[derive(Debug, Serialize)]
+struct Answer {
+    done: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// `GET /api/v1/status`.
+pub async fn status(State(server): State<Server>) -> Response {
+    let snapshot = server.snapshots.borrow().clone();
+    Json(snapshot).into_response()
+}
+
+/// `GET /api/v1/incidents`.
+pub async fn incidents(State(server): State<Server>) -> Json<Vec<Incident>> {
+    Json(server.snapshots.borrow().incidents.clone())
+}
+
+/// `POST /api/v1/guards/{guard}/{command}`.
+pub async fn command(
+    State(server): State<Server>,
+    Path((guard, command)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if let Err(refusal) = authorize(&server, &headers) {
+        return refusal;
+    }
+    let body: Body = match body.trim() {
+        "" => Body::default(),
+        text => match serde_json::from_str(text) {
+            Ok(body) => body,
+            Err(e) => return refuse(StatusCode::BAD_REQUEST, format!("the body is no request: {e}")),
+        },
+    };
+    let command = match understand(&command, body, (server.now)()) {
+        Ok(command) => command,
+        Err((status, error)) => return refuse(status, error),
+    };
+    if !server.snapshots.borrow().guards.iter().any(|g| g.guard == guard) {
+        return refuse(StatusCode::NOT_FOUND, format!("there is no guard {guard:?}"));
+    }
+    let (answer, answered) = oneshot::channel();
+    if server.requests.send(Request { guard, command, answer }).await.is_err() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord is stopping".to_owned());
+    }
+    match tokio::time::timeout(ANSWER_WITHIN, answered).await {
+        Ok(Ok(Ok(()))) => Json(Answer { done: true, error: None }).into_response(),
+        Ok(Ok(Err(reason))) => refuse(StatusCode::CONFLICT, reason),
+        _ => refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord did not answer: look at its log".to_owned()),
+    }
+}
+
+fn understand(command: &str, body: Body, now: Timestamp) -> Result<Command, (StatusCode, String)> {
+    let bad = |error: String| Err((StatusCode::BAD_REQUEST, error));
+    match command {
+        "rollback" => match body.reason.filter(|r| !r.trim().is_empty()) {
+            None => bad("a rollback needs a reason: {\"reason\": \"…\"}".to_owned()),
+            Some(_) if body.percentage.is_some_and(|p| p > 100) => bad("percentage goes from 0 to 100".to_owned()),
+            Some(reason) => Ok(Command::Rollback { reason, percentage: body.percentage }),
+        },
+        "rearm" => Ok(Command::Rearm),
+        "resume" => Ok(Command::Resume),
+        "ack" => Ok(Command::Acknowledge),
+        "pause" => {
+            let Some(text) = body.duration else {
+                return bad("a pause needs a length: {\"for\": \"30m\"}".to_owned());
+            };
+            match config::parse_duration(&text) {
+                Ok(length) if length > LONGEST_PAUSE => bad("a pause lasts at most 7d".to_owned()),
+                Ok(length) => Ok(Command::Pause { until: now.checked_add(length).unwrap_or(Timestamp::MAX) }),
+                Err(e) => bad(format!("for: {e}")),
+            }
+        }
+        other => Err((
+            StatusCode::NOT_FOUND,
+            format!("there is no command {other:?}: rollback, rearm, pause, resume or ack"),
+        )),
+    }
+}
+
+/// Lets through who has the token. The token is read anew each time, so that a rotated one works at once.
+fn authorize(server: &Server, headers: &HeaderMap) -> Result<(), Response> {
+    let file = server.snapshots.borrow().token_file.clone();
+    let Some(file) = file else {
+        let error = "no http.token_file is configured: the API only reads".to_owned();
+        return Err(refuse(StatusCode::FORBIDDEN, error));
+    };
+    let expected = file.read().map_err(|e| {
+        tracing::error!(error = %e, "Cannot read the token of the API");
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "the token cannot be checked: see Ripcord's log".to_owned())
+    })?;
+    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    // Digests are compared and not the tokens: how long that takes says nothing about the token.
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    if given.is_some_and(|given| digest(given.trim()) == digest(expected.expose_secret())) {
+        return Ok(());
+    }
+    let mut response = refuse(StatusCode::UNAUTHORIZED, "this needs the bearer token of http.token_file".to_owned());
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    Err(response)
+}
+
+fn refuse(status: StatusCode, error: String) -> Response {
+    (status, Json(Answer { done: false, error: Some(error) })).into_response()
+}

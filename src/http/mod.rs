@@ -1,0 +1,84 @@
+//! The HTTP server: metrics, health, the API.
+//!
+//! What reads is open; what writes wants the bearer token of `http.token_file` and is refused where none is configured.
+
+mod api;
+mod snapshot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::telemetry::Metrics;
+
+pub use snapshot::{Queue, Request, Snapshot};
+
+/// Ticks that may be missing before `/healthz` fails: enough for a slow Prometheus, too few for a loop that stands still.
+const HEALTHY_INTERVALS: u32 = 6;
+
+/// And this long besides: queries may take their whole time-out.
+const HEALTHY_BESIDES: Duration = Duration::from_secs(30);
+
+/// The largest body that is read. A request is a reason and a number.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct Server {
+    /// The state of the daemon.
+    pub snapshots: watch::Receiver<Snapshot>,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Where requests go.
+    pub requests: mpsc::Sender<Request>,
+    /// The time.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// Serves until the listener fails.
+pub async fn serve(listener: TcpListener, server: Server) -> std::io::Result<()> {
+    let app = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/incidents", get(api::incidents))
+        .route("/api/v1/guards/{guard}/{command}", post(api::command))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(server);
+    axum::serve(listener, app).await
+}
+
+async fn metrics(State(server): State<Server>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], server.metrics.render())
+}
+
+/// Fails when ticks stop.
+async fn healthz(State(server): State<Server>) -> (StatusCode, String) {
+    let (last, interval) = {
+        let snapshot = server.snapshots.borrow();
+        (snapshot.last_tick.unwrap_or(snapshot.started_at), snapshot.interval)
+    };
+    let age = Duration::try_from((server.now)().duration_since(last)).unwrap_or_default();
+    if age > interval * HEALTHY_INTERVALS + HEALTHY_BESIDES {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("no tick for {} s\n", age.as_secs()));
+    }
+    (StatusCode::OK, "ok\n".to_owned())
+}
+
+/// Ready after the first tick.
+async fn readyz(State(server): State<Server>) -> (StatusCode, &'static str) {
+    if server.snapshots.borrow().last_tick.is_some() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "no tick yet\n")
+    }
+}

@@ -1,0 +1,128 @@
+//! A whole change: all steps in order, then all rollouts.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::try_join_all;
+
+use crate::config::Step;
+use crate::engine::{Progress, StepReport, StepResult};
+
+use super::cluster::Cluster;
+use super::rollout::{self, Target};
+use super::step::Done;
+use super::{config_map, deployment_env};
+
+/// What to change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangePlan {
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// The variables of their texts, as [`super::variables`] makes them.
+    pub vars: BTreeMap<String, String>,
+    /// Whether it is a rollback, so that what belongs to a rollback only is set too.
+    pub rollback: bool,
+    /// How long each rollout may take.
+    pub rollout_timeout: Duration,
+    /// Whether the API server shall only say what it would do.
+    pub dry_run: bool,
+}
+
+/// How a change ended. The reports say the same in more detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is changed and rolled out.
+    Completed,
+    /// A step or a rollout failed.
+    Failed,
+    /// It was cancelled. What was sent stays sent.
+    Cancelled,
+}
+
+impl Cluster {
+    /// Carries out a change and reports what happens as it happens. Nothing is tried after a step that failed. Repeating it is safe: a step that is
+    /// done already changes nothing, and its rollout is waited for again.
+    ///
+    /// When `cancel` ends, the step under way is finished (each of its calls has a time-out), nothing more is begun or reported.
+    pub async fn carry_out(
+        &self,
+        plan: &ChangePlan,
+        mut report: impl FnMut(Progress) + Send,
+        cancel: impl Future<Output = ()> + Send,
+    ) -> Outcome {
+        let mut cancel = pin!(cancel.fuse());
+        let mut rollouts = Vec::new();
+        for step in &plan.steps {
+            if (&mut cancel).now_or_never().is_some() {
+                return Outcome::Cancelled;
+            }
+            let name = step.name();
+            match self.step(step, plan).await {
+                Ok(Done {
+                    result,
+                    detail,
+                    rollout,
+                }) => {
+                    report(Progress::Step(StepReport {
+                        step: name,
+                        result,
+                        detail,
+                    }));
+                    rollouts.extend(rollout);
+                }
+                Err(error) => {
+                    let (result, detail) = (StepResult::Failed, Some(error.clone()));
+                    report(Progress::Step(StepReport {
+                        step: name.clone(),
+                        result,
+                        detail,
+                    }));
+                    report(Progress::Failed { step: name, error });
+                    return Outcome::Failed;
+                }
+            }
+        }
+        report(Progress::Accepted);
+        if !plan.dry_run {
+            let waited = tokio::select! {
+                biased;
+                waited = self.wait_for(&rollouts, plan.rollout_timeout) => waited,
+                () = cancel => return Outcome::Cancelled,
+            };
+            if let Err((step, error)) = waited {
+                report(Progress::Failed { step, error });
+                return Outcome::Failed;
+            }
+        }
+        report(Progress::Completed);
+        Outcome::Completed
+    }
+
+    async fn step(&self, step: &Step, plan: &ChangePlan) -> Result<Done, String> {
+        match step {
+            Step::DeploymentEnv(step) => {
+                deployment_env::Change::new(step, &plan.vars, plan.rollback, plan.dry_run)
+                    .carry_out(self)
+                    .await
+            }
+            Step::ConfigMap(step) => {
+                config_map::Change::new(step, &plan.vars, plan.dry_run)
+                    .carry_out(self)
+                    .await
+            }
+        }
+    }
+
+    /// Waits for all rollouts at once, until the last is complete or the first has failed.
+    async fn wait_for(&self, rollouts: &[Target], limit: Duration) -> Result<(), (String, String)> {
+        let waits = rollouts.iter().map(|target| async move {
+            rollout::wait(self, target, limit)
+                .await
+                .map_err(|error| (target.step.clone(), error))
+        });
+        try_join_all(waits).await.map(|_| ())
+    }
+}

@@ -1,0 +1,192 @@
+//! The connection to the API server.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Config};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::FIELD_MANAGER;
+use super::error::{Call, CallError, Verb};
+use super::object::ObjectRef;
+
+/// How long one call may take, connecting included. A healthy API server answers in milliseconds; its own limit of 60 s is far too long for a
+/// rollback, and webhooks on the way answer within 5 s or not at all often enough.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long connecting may take: less than a call, so that the error can say that it was the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a connection may be silent. Calls have their own, shorter limit; this one closes idle connections before something in between
+/// drops them unsaid. It spans a few ticks, so that a tick finds its connections open.
+const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The cluster. Cheap to clone; the clones share their connections.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    slot: Mutex<Slot>,
+}
+
+/// The client in use. It is replaced as a whole when a connection is in doubt: its pool may hold more connections over the same dead path, and
+/// each would cost one more call.
+struct Slot {
+    generation: u64,
+    client: Option<Client>,
+}
+
+/// Why no cluster can be talked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// There is no configuration.
+    #[error("no Kubernetes configuration: set KUBECONFIG, write ~/.kube/config, or run in a pod with a ServiceAccount")]
+    NoConfig(#[source] Box<kube::config::InferConfigError>),
+    /// There is one, and no client can be made of it.
+    #[error("the Kubernetes configuration cannot be used: check its certificates and credentials")]
+    Setup(#[source] Box<kube::Error>),
+    /// Making a client of it took too long: a credential plugin of the kubeconfig hangs.
+    #[error("the Kubernetes client was not set up within {CALL_TIMEOUT:?}: check the kubeconfig's credential plugin")]
+    SetupTimedOut,
+}
+
+impl Cluster {
+    /// The cluster of `KUBECONFIG`, `~/.kube/config` or the pod's ServiceAccount, whichever is there first. Nothing is sent yet.
+    pub async fn connect() -> Result<Self, ConnectError> {
+        let config = Config::infer().await.map_err(|e| ConnectError::NoConfig(Box::new(e)))?;
+        Self::from_config(config).await
+    }
+
+    /// The cluster of a given configuration, with Ripcord's own limits. Nothing is sent yet.
+    pub async fn from_config(mut config: Config) -> Result<Self, ConnectError> {
+        use_ring();
+        // kube would retry 429, 503 and 504 many times with growing delays, unseen. Here every retry is decided by the caller.
+        config.default_retry = false;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.write_timeout = Some(CALL_TIMEOUT);
+        config.read_timeout = Some(SILENCE_LIMIT);
+        // Otherwise the silence before a request counts against its answer.
+        config.reset_reader_on_write = true;
+        let slot = Mutex::new(Slot {
+            generation: 0,
+            client: None,
+        });
+        let cluster = Self {
+            shared: Arc::new(Shared { config, slot }),
+        };
+        match tokio::time::timeout(CALL_TIMEOUT, cluster.client()).await {
+            Ok(Ok(_)) => Ok(cluster),
+            Ok(Err(e)) => Err(ConnectError::Setup(Box::new(e))),
+            Err(_) => Err(ConnectError::SetupTimedOut),
+        }
+    }
+
+    /// Reads an object.
+    pub(super) async fn get<K>(&self, object: &ObjectRef) -> Result<K, CallError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let ObjectRef { namespace, name, .. } = object;
+        let get = |client| async move { Api::<K>::namespaced(client, namespace).get(name).await };
+        self.call(&Call::new(Verb::Get, object), get).await
+    }
+
+    /// Patches an object and returns it as the server then has it.
+    pub(super) async fn patch<K, P>(&self, object: &ObjectRef, patch: &Patch<P>, dry_run: bool) -> Result<K, CallError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+        P: Serialize + std::fmt::Debug,
+    {
+        let ObjectRef { namespace, name, .. } = object;
+        let params = PatchParams {
+            dry_run,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let params = &params;
+        let send = |client| async move { Api::<K>::namespaced(client, namespace).patch(name, params, patch).await };
+        self.call(&Call::new(Verb::Patch, object), send).await
+    }
+
+    /// Makes one call, within [`CALL_TIMEOUT`]. After one that got no answer, the next call opens a new connection.
+    pub(super) async fn call<T, F>(&self, call: &Call, send: impl FnOnce(Client) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let generation = self.slot().generation;
+        let answer = async { send(self.client().await?).await };
+        let result = match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(e)) => Err(CallError::new(call, e)),
+            Err(_) => Err(CallError::timed_out(call, CALL_TIMEOUT)),
+        };
+        if let Err(e) = &result
+            && e.is_about_the_connection()
+        {
+            self.renew(generation);
+        }
+        result
+    }
+
+    async fn client(&self) -> Result<Client, kube::Error> {
+        let generation = {
+            let slot = self.slot();
+            if let Some(client) = &slot.client {
+                return Ok(client.clone());
+            }
+            slot.generation
+        };
+        let config = self.shared.config.clone();
+        // A credential plugin of a kubeconfig is run in here, and waited for.
+        let built = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
+        let client = built.map_err(|e| kube::Error::Service(Box::new(e)))??;
+        let mut slot = self.slot();
+        if slot.generation == generation {
+            slot.client = Some(client.clone());
+        }
+        Ok(client)
+    }
+
+    /// Drops the client, unless a call that failed at the same time did so already.
+    fn renew(&self, generation: u64) {
+        let mut slot = self.slot();
+        if slot.generation == generation {
+            *slot = Slot {
+                generation: generation + 1,
+                client: None,
+            };
+        }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.shared.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("url", &self.shared.config.cluster_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// rustls chooses no provider by itself where two are compiled in, and panics at the first connection.
+fn use_ring() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // An error means that somebody else installed one a moment ago, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}

@@ -1,0 +1,281 @@
+//! The step `deployment_env`: environment variables of one container of a Deployment, and nothing else of it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, PodSpec};
+use kube::api::Patch;
+use serde_json::{Value, json};
+
+use crate::config::{DeploymentEnv, Step};
+use crate::engine::StepResult;
+
+use super::cluster::Cluster;
+use super::object::{Kind, ObjectRef};
+use super::rollout::Target;
+use super::step::{self, Conflicts, Done, StepError};
+
+/// One carrying-out of the step.
+pub(super) struct Change<'a> {
+    step: &'a DeploymentEnv,
+    object: ObjectRef,
+    /// What is to be set, on a rollback with what belongs to a rollback only.
+    values: BTreeMap<String, String>,
+    dry_run: bool,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(step: &'a DeploymentEnv, vars: &BTreeMap<String, String>, rollback: bool, dry_run: bool) -> Self {
+        let mut values = step::render(&step.env, vars);
+        if rollback {
+            values.extend(step::render(&step.rollback_env, vars));
+        }
+        let object = ObjectRef {
+            kind: Kind::Deployment,
+            namespace: step.namespace.clone(),
+            name: step.name.clone(),
+        };
+        Self {
+            step,
+            object,
+            values,
+            dry_run,
+        }
+    }
+
+    pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, String> {
+        let mut conflicts = Conflicts::default();
+        loop {
+            match self.attempt(cluster).await {
+                Ok(done) => return Ok(done),
+                Err(error) => conflicts.permit_another(error)?,
+            }
+        }
+    }
+
+    async fn attempt(&self, cluster: &Cluster) -> Result<Done, StepError> {
+        let before: Deployment = cluster.get(&self.object).await?;
+        let container = self.fit(&before).map_err(StepError::Failed)?;
+        if self.is_there_already(container) {
+            let rollout = Some(self.target(&before));
+            return Ok(Done {
+                result: StepResult::AlreadyThere,
+                detail: None,
+                rollout,
+            });
+        }
+        let detail = Some(self.differences(container).join(", "));
+
+        let patch = Patch::Strategic(self.patch(&before, container));
+        let after: Deployment = cluster.patch(&self.object, &patch, self.dry_run).await?;
+        self.check(&before, &after).map_err(StepError::Failed)?;
+        if self.dry_run {
+            return Ok(Done {
+                result: StepResult::WouldChange,
+                detail,
+                rollout: None,
+            });
+        }
+
+        let detail = match cluster.get::<Deployment>(&self.object).await {
+            Ok(now) => {
+                self.check_values(&now).map_err(StepError::Failed)?;
+                detail
+            }
+            Err(e) if e.is_not_found() => return Err(e.into()),
+            // The answer to the patch said that it is stored; a failed second look must not keep the steps after it from being tried.
+            Err(e) => detail.map(|d| format!("{d} (accepted; not read back: {e})")),
+        };
+        Ok(Done {
+            result: StepResult::Changed,
+            detail,
+            rollout: Some(self.target(&after)),
+        })
+    }
+
+    /// The container to change, if the Deployment can be changed at all.
+    fn fit<'d>(&self, deployment: &'d Deployment) -> Result<&'d Container, String> {
+        let (object, DeploymentEnv { namespace, name, .. }) = (&self.object, self.step);
+        step::refuse_deleted(object, &deployment.metadata)?;
+        if deployment.spec.paused == Some(true) {
+            return Err(format!(
+                "{object} is paused, so a change would reach no pod; nothing was changed. Resume it: \
+                 kubectl -n {namespace} rollout resume deployment/{name}"
+            ));
+        }
+        let container = self.container(deployment)?;
+        for variable in self.values.keys() {
+            if entries(container, variable).count() > 1 {
+                return Err(format!(
+                    "container {} of {object} has the env {variable} more than once, and a patch changes only one of them; nothing was changed. \
+                     Leave one in its manifest",
+                    container.name
+                ));
+            }
+        }
+        Ok(container)
+    }
+
+    fn container<'d>(&self, deployment: &'d Deployment) -> Result<&'d Container, String> {
+        container(deployment, &self.object, &self.step.container)
+            .map_err(|e| format!("{e}; nothing was changed. Correct the container in the step"))
+    }
+
+    fn is_there_already(&self, container: &Container) -> bool {
+        step::decisive(&self.step.env, &self.values)
+            .all(|(variable, value)| literal(container, variable) == Some(value))
+    }
+
+    /// What the change does, for a person.
+    fn differences(&self, container: &Container) -> Vec<String> {
+        let changed = self
+            .values
+            .iter()
+            .filter(|(variable, value)| literal(container, variable) != Some(value));
+        let describe = |(variable, value): (&String, &String)| {
+            let to = step::shown(Some(value));
+            match entries(container, variable).next() {
+                Some(EnvVar {
+                    value_from: Some(source),
+                    ..
+                }) => {
+                    format!("{variable}: {} -> {to} (the reference is replaced)", origin(source))
+                }
+                entry => format!(
+                    "{variable}: {} -> {to}",
+                    step::shown(entry.map(|e| e.value.as_deref().unwrap_or("")))
+                ),
+            }
+        };
+        changed.map(describe).collect()
+    }
+
+    /// A strategic merge puts the container's variables into the order in which the patch names them, and a variable can refer only to those before it
+    /// (`$(NAME)`). So the patch names those that are there in the order that they have, and the new ones last.
+    fn patch(&self, before: &Deployment, container: &Container) -> Value {
+        let there = container.env.iter().flatten().filter_map(|entry| {
+            let value = self.values.get(&entry.name)?;
+            Some(match entry.value_from {
+                // A variable that has both is invalid, so the reference has to go.
+                Some(_) => json!({"name": entry.name, "value": value, "valueFrom": null}),
+                None => json!({"name": entry.name, "value": value}),
+            })
+        });
+        let new = self
+            .values
+            .iter()
+            .filter(|(variable, _)| entries(container, variable).next().is_none());
+        let new = new.map(|(variable, value)| json!({"name": variable, "value": value}));
+        let env: Vec<Value> = there.chain(new).collect();
+        json!({
+            "metadata": step::preconditions(&before.metadata),
+            "spec": {"template": {"spec": {"containers": [{"name": container.name, "env": env}]}}},
+        })
+    }
+
+    /// Whether the server's answer holds the change and no other: nobody wrote in between, so whatever else differs is an admission webhook's.
+    fn check(&self, before: &Deployment, after: &Deployment) -> Result<(), String> {
+        self.check_values(after)?;
+        let (was, is) = (images(before), images(after));
+        if was == is {
+            return Ok(());
+        }
+        Err(format!(
+            "the change of {} was accepted, and an admission webhook changed its containers besides: they were {}, they are {}. Find out \
+             whether that is wanted",
+            self.object,
+            was.join(", "),
+            is.join(", ")
+        ))
+    }
+
+    fn check_values(&self, deployment: &Deployment) -> Result<(), String> {
+        let container = container(deployment, &self.object, &self.step.container)?;
+        let lost: Vec<String> = self
+            .values
+            .iter()
+            .filter(|(variable, value)| literal(container, variable) != Some(value))
+            .map(|(variable, value)| {
+                format!(
+                    "{variable} is {}, not {value}",
+                    step::shown(literal(container, variable))
+                )
+            })
+            .collect();
+        if lost.is_empty() {
+            Ok(())
+        } else {
+            Err(step::undone(&self.object, &deployment.metadata, &lost))
+        }
+    }
+
+    fn target(&self, deployment: &Deployment) -> Target {
+        Target {
+            step: Step::DeploymentEnv(self.step.clone()).name(),
+            object: self.object.clone(),
+            uid: deployment.metadata.uid.clone(),
+            generation: deployment.metadata.generation.unwrap_or_default(),
+        }
+    }
+}
+
+/// A container by its name. The error lists those that there are.
+pub(super) fn container<'d>(
+    deployment: &'d Deployment,
+    object: &ObjectRef,
+    name: &str,
+) -> Result<&'d Container, String> {
+    let pod = pod(deployment);
+    let containers = pod.map_or(&[][..], |p| &p.containers);
+    if let Some(container) = containers.iter().find(|c| c.name == name) {
+        return Ok(container);
+    }
+    let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
+    let has = format!("(its containers: {})", names.join(", "));
+    let is_init = pod
+        .and_then(|p| p.init_containers.as_ref())
+        .is_some_and(|all| all.iter().any(|c| c.name == name));
+    Err(if is_init {
+        format!("{name} is an init container of {object}, which serves no traffic {has}")
+    } else {
+        format!("{object} has no container {name} {has}")
+    })
+}
+
+/// The value of a variable that is written in the container itself. A missing value is an empty one; a reference is none.
+pub(super) fn literal<'c>(container: &'c Container, variable: &str) -> Option<&'c str> {
+    let entry = entries(container, variable).next()?;
+    entry.value_from.is_none().then(|| entry.value.as_deref().unwrap_or(""))
+}
+
+/// The entries of a variable: one, unless the manifest is wrong.
+pub(super) fn entries<'c>(container: &'c Container, variable: &str) -> impl Iterator<Item = &'c EnvVar> {
+    container.env.iter().flatten().filter(move |e| e.name == variable)
+}
+
+/// Where a variable's value comes from, for a person.
+pub(super) fn origin(source: &EnvVarSource) -> String {
+    if let Some(key) = &source.config_map_key_ref {
+        return format!("(key {} of ConfigMap {})", key.key, key.name);
+    }
+    if let Some(key) = &source.secret_key_ref {
+        return format!("(key {} of Secret {})", key.key, key.name);
+    }
+    if let Some(field) = &source.field_ref {
+        return format!("(field {})", field.field_path);
+    }
+    "(a reference)".to_owned()
+}
+
+fn pod(deployment: &Deployment) -> Option<&PodSpec> {
+    deployment.spec.template.spec.as_ref()
+}
+
+/// Every container with its image, as `controller=registry/image:tag`.
+fn images(deployment: &Deployment) -> Vec<String> {
+    let Some(pod) = pod(deployment) else { return Vec::new() };
+    let init = pod.init_containers.iter().flatten();
+    init.chain(&pod.containers)
+        .map(|c| format!("{}={}", c.name, c.image.as_deref().unwrap_or("")))
+        .collect()
+}

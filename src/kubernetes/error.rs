@@ -1,0 +1,306 @@
+//! What a failed call means: what was tried, on what, and what to do.
+
+use std::time::Duration;
+
+use kube::core::Status;
+
+use super::object::ObjectRef;
+
+/// How much of a server's own words is passed on. A proxy in between can answer with a whole page; a notification must stay readable.
+const MAX_SERVER_WORDS: usize = 400;
+
+/// How deep the chain of causes of a failed connection is followed. The layers of the HTTP client nest about five.
+const MAX_CAUSES: usize = 12;
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Patch,
+}
+
+/// One call, in the words that its error needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Call {
+    /// What is tried, and on what: `patch Deployment sealos-system/terminal-controller`.
+    pub(super) doing: String,
+    /// The permission it takes: `patch on deployments/terminal-controller in namespace sealos-system`.
+    pub(super) permission: String,
+    /// Whether a call whose answer is lost may have changed something.
+    pub(super) writes: bool,
+}
+
+impl Call {
+    pub(super) fn new(verb: Verb, object: &ObjectRef) -> Self {
+        let (word, permission) = match verb {
+            Verb::Get => ("read", "get"),
+            Verb::Patch => ("patch", "patch"),
+        };
+        let ObjectRef { kind, namespace, name } = object;
+        Self {
+            doing: format!("{word} {object}"),
+            permission: format!("{permission} on {}/{name} in namespace {namespace}", kind.resource()),
+            writes: verb == Verb::Patch,
+        }
+    }
+}
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing}: {cause}")]
+pub struct CallError {
+    /// What was tried, and on what.
+    pub doing: String,
+    /// Why it failed, and what to do.
+    pub cause: Cause,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// No answer in time.
+    #[error("the API server did not answer within {after:?}{}; see whether it is overloaded, or cut off from here", unknown_effect(.writes))]
+    TimedOut {
+        /// How long the call was given.
+        after: Duration,
+        /// Whether it may have changed something all the same.
+        writes: bool,
+    },
+    /// No connection.
+    #[error(
+        "no connection to the API server: {0}; check that it runs, its address, and what stands between (network policies, proxies)"
+    )]
+    Unreachable(String),
+    /// 401.
+    #[error(
+        "the API server does not accept Ripcord's credentials ({0}); check the ServiceAccount token or the kubeconfig's user"
+    )]
+    Unauthorized(String),
+    /// 403 of the authorizer.
+    #[error("not permitted; grant {permission} to Ripcord's ServiceAccount (the server says: {message})")]
+    Forbidden {
+        /// What must be granted.
+        permission: String,
+        /// The server's words.
+        message: String,
+    },
+    /// Refused by an admission webhook, a policy, or a quota.
+    #[error("refused at admission: {0}; change what the policy or webhook objects to, or exempt Ripcord from it")]
+    Denied(String),
+    /// 404.
+    #[error("it does not exist; correct the namespace and the name in the step, or create it (the server says: {0})")]
+    NotFound(String),
+    /// 409: somebody wrote in between, or the object is another one of the same name.
+    #[error("somebody else changed it at the same moment ({0})")]
+    Conflict(String),
+    /// 400, 422: the server understood and finds the content wrong.
+    #[error("the API server finds the change invalid: {0}; correct the values in the step")]
+    Invalid(String),
+    /// 429.
+    #[error("the API server is throttling ({0}); it is overloaded, or its priority levels leave Ripcord too little")]
+    Throttled(String),
+    /// 5xx.
+    #[error("the API server failed with {code}: {message}; see its log, and that of the webhooks it calls")]
+    Server {
+        /// The HTTP status.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// The client could not be set up, or did not understand the answer.
+    #[error("{0}")]
+    Other(String),
+}
+
+fn unknown_effect(writes: &bool) -> &'static str {
+    if *writes {
+        ", so it is not known whether the change was made (the next try reads first)"
+    } else {
+        ""
+    }
+}
+
+impl CallError {
+    pub(super) fn timed_out(call: &Call, after: Duration) -> Self {
+        Self {
+            doing: call.doing.clone(),
+            cause: Cause::TimedOut {
+                after,
+                writes: call.writes,
+            },
+        }
+    }
+
+    pub(super) fn new(call: &Call, error: kube::Error) -> Self {
+        let cause = match error {
+            kube::Error::Api(status) => of_status(call, &status),
+            error @ (kube::Error::Service(_) | kube::Error::HyperError(_)) => Cause::Unreachable(innermost(&error)),
+            kube::Error::Auth(error) => Cause::Unauthorized(error.to_string()),
+            error => Cause::Other(shorten(&error.to_string())),
+        };
+        Self {
+            doing: call.doing.clone(),
+            cause,
+        }
+    }
+
+    /// Whether the object does not exist.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self.cause, Cause::NotFound(_))
+    }
+
+    /// Whether the connection itself is in doubt, so that the next call should use a new one.
+    pub(super) fn is_about_the_connection(&self) -> bool {
+        matches!(self.cause, Cause::TimedOut { .. } | Cause::Unreachable(_))
+    }
+}
+
+fn of_status(call: &Call, status: &Status) -> Cause {
+    let message = shorten(&status.message);
+    if status.is_not_found() {
+        return Cause::NotFound(message);
+    }
+    if status.is_conflict() {
+        return Cause::Conflict(message);
+    }
+    if status.is_forbidden() {
+        // The authorizer's refusal names the verb and the resource; every other 403 comes from admission, which runs after it. Granting
+        // permissions does not help against those.
+        return if message.contains(" cannot ") && !message.contains("admission webhook") {
+            Cause::Forbidden {
+                permission: call.permission.clone(),
+                message,
+            }
+        } else {
+            Cause::Denied(message)
+        };
+    }
+    // A webhook chooses the status of its refusal; the words before it are the API server's own.
+    if message.starts_with("admission webhook ") && message.contains(" denied the request") {
+        return Cause::Denied(message);
+    }
+    match status.code {
+        400 | 422 => Cause::Invalid(message),
+        401 => Cause::Unauthorized(message),
+        429 => Cause::Throttled(message),
+        code @ 500.. => Cause::Server { code, message },
+        code => Cause::Other(format!("the API server answered {code}: {message}")),
+    }
+}
+
+/// The innermost cause: the layers of the HTTP client say only "client error (Connect)".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    for _ in 0..MAX_CAUSES {
+        match innermost.source() {
+            Some(cause) => innermost = cause,
+            None => break,
+        }
+    }
+    shorten(&innermost.to_string())
+}
+
+fn shorten(words: &str) -> String {
+    let words = words.trim();
+    match words.char_indices().nth(MAX_SERVER_WORDS) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::Kind;
+
+    fn patch() -> Call {
+        let object = ObjectRef {
+            kind: Kind::Deployment,
+            namespace: "ns".into(),
+            name: "web".into(),
+        };
+        Call::new(Verb::Patch, &object)
+    }
+
+    #[test]
+    fn a_status_becomes_a_cause() {
+        let webhook = r#"admission webhook "v.example" denied the request: image not signed"#;
+        let quota = r#"deployments.apps "web" is forbidden: exceeded quota: compute"#;
+        let rbac = r#"deployments.apps "web" is forbidden: User "u" cannot patch resource "deployments" in API group "apps" in the namespace "ns""#;
+        let permission = "patch on deployments/web in namespace ns".to_owned();
+        let cases = [
+            (
+                403,
+                "Forbidden",
+                rbac,
+                Cause::Forbidden {
+                    permission,
+                    message: rbac.into(),
+                },
+            ),
+            (403, "Forbidden", quota, Cause::Denied(quota.into())),
+            (403, "Forbidden", webhook, Cause::Denied(webhook.into())),
+            (400, "", webhook, Cause::Denied(webhook.into())),
+            (500, "", webhook, Cause::Denied(webhook.into())),
+            (404, "NotFound", "gone", Cause::NotFound("gone".into())),
+            (409, "Conflict", "changed", Cause::Conflict("changed".into())),
+            (422, "Invalid", "bad name", Cause::Invalid("bad name".into())),
+            (
+                401,
+                "Unauthorized",
+                "Unauthorized",
+                Cause::Unauthorized("Unauthorized".into()),
+            ),
+            (
+                429,
+                "TooManyRequests",
+                "slow down",
+                Cause::Throttled("slow down".into()),
+            ),
+            (
+                500,
+                "InternalError",
+                "failed calling webhook",
+                Cause::Server {
+                    code: 500,
+                    message: "failed calling webhook".into(),
+                },
+            ),
+            (
+                503,
+                "",
+                "<html>",
+                Cause::Server {
+                    code: 503,
+                    message: "<html>".into(),
+                },
+            ),
+        ];
+        for (code, reason, message, wanted) in cases {
+            let status = Status::failure(message, reason).with_code(code);
+            assert_eq!(of_status(&patch(), &status), wanted, "{code} {reason} {message}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_was_tried_on_what_and_what_to_do() {
+        let status = Status::failure(r#"User "u" cannot patch resource "deployments""#, "Forbidden").with_code(403);
+        let error = CallError::new(&patch(), kube::Error::Api(status.boxed()));
+        assert_eq!(
+            error.to_string(),
+            "could not patch Deployment ns/web: not permitted; grant patch on deployments/web in namespace ns to Ripcord's ServiceAccount \
+             (the server says: User \"u\" cannot patch resource \"deployments\")"
+        );
+        assert_eq!(
+            CallError::timed_out(&patch(), Duration::from_secs(5)).to_string(),
+            "could not patch Deployment ns/web: the API server did not answer within 5s, so it is not known whether the change was made \
+             (the next try reads first); see whether it is overloaded, or cut off from here"
+        );
+    }
+
+    #[test]
+    fn a_page_of_a_proxy_is_cut_short() {
+        assert_eq!(shorten(&"ä".repeat(1000)).chars().count(), MAX_SERVER_WORDS + 1);
+        assert_eq!(shorten(" short "), "short");
+    }
+}

@@ -1,0 +1,30 @@
+//! The cluster: reading the traffic share, carrying out steps, waiting for rollouts, leaving Events on the objects.
+//!
+//! - `cluster`: the connection; every call goes through it and has a time-out
+//! - `object`, `error`: what a call is about, and what a failed one means in words that say what to do
+//! - `change`: a whole change, in order; `deployment_env` and `config_map` are its steps, `rollout` the wait after them
+//! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
+//!
+//! Nothing here decides whether to act.
+
+mod announce;
+mod change;
+mod cluster;
+mod config_map;
+mod deployment_env;
+mod error;
+mod object;
+pub mod rollout;
+mod share;
+mod step;
+mod variables;
+
+pub use announce::{Announcement, AnnouncementType};
+pub use change::{ChangePlan, Outcome};
+pub use cluster::{CALL_TIMEOUT, Cluster, ConnectError};
+pub use error::{CallError, Cause};
+pub use object::{Kind, ObjectRef};
+pub use variables::variables;
+
+/// The name under which the API server records Ripcord's writes (`metadata.managedFields`) and Events.
+pub const FIELD_MANAGER: &str = "ripcord";

@@ -1,0 +1,145 @@
+//! What the steps have in common.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Map, Value, json};
+
+use crate::config::template::Template;
+use crate::engine::StepResult;
+
+use super::FIELD_MANAGER;
+use super::error::{CallError, Cause};
+use super::object::ObjectRef;
+use super::rollout::Target;
+
+/// How many times a step that somebody else's write came in the way of is begun anew. Controllers write an object in bursts of two or three; whoever
+/// writes more often than this is at odds with the step, and a person should know.
+const MAX_CONFLICTS: u32 = 5;
+
+/// A step that was carried out.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) result: StepResult,
+    pub(super) detail: Option<String>,
+    /// The rollout to wait for.
+    pub(super) rollout: Option<Target>,
+}
+
+/// A step that was not.
+#[derive(Debug)]
+pub(super) enum StepError {
+    /// Somebody wrote in between; to be begun anew, from reading on.
+    Conflict(String),
+    /// What was tried, on what, and what to do.
+    Failed(String),
+}
+
+impl From<CallError> for StepError {
+    fn from(error: CallError) -> Self {
+        match error.cause {
+            Cause::Conflict(_) => Self::Conflict(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Counts the conflicts of one step.
+#[derive(Debug, Default)]
+pub(super) struct Conflicts(u32);
+
+impl Conflicts {
+    /// Whether the step is to be begun anew after `error`, from reading on, so that everything is checked again. If not, the error for people.
+    pub(super) fn permit_another(&mut self, error: StepError) -> Result<(), String> {
+        match error {
+            StepError::Failed(error) => Err(error),
+            StepError::Conflict(_) if self.0 < MAX_CONFLICTS => {
+                self.0 += 1;
+                Ok(())
+            }
+            StepError::Conflict(error) => {
+                let tries = MAX_CONFLICTS + 1;
+                Err(format!(
+                    "{error}; {tries} tries in a row met such a write: find out who keeps writing it"
+                ))
+            }
+        }
+    }
+}
+
+/// The texts of a step with their variables put in.
+pub(super) fn render(
+    templates: &BTreeMap<String, Template>,
+    vars: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    templates
+        .iter()
+        .map(|(key, template)| (key.clone(), template.render(vars)))
+        .collect()
+}
+
+/// The values that say whether a step is done already: those that are the same at every rollback, or all where there are none of those.
+pub(super) fn decisive<'a>(
+    templates: &'a BTreeMap<String, Template>,
+    values: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let all_volatile = templates.values().all(Template::is_volatile);
+    values
+        .iter()
+        .filter(move |(key, _)| all_volatile || templates.get(*key).is_some_and(|t| !t.is_volatile()))
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+}
+
+/// The part of a patch that makes the server refuse it when the object is not the one that was read, in the state in which it was read.
+pub(super) fn preconditions(read: &ObjectMeta) -> Value {
+    let mut metadata = Map::new();
+    for (key, value) in [("uid", &read.uid), ("resourceVersion", &read.resource_version)] {
+        if let Some(value) = value {
+            metadata.insert(key.to_owned(), json!(value));
+        }
+    }
+    Value::Object(metadata)
+}
+
+/// Refuses an object that is on its way out.
+pub(super) fn refuse_deleted(object: &ObjectRef, metadata: &ObjectMeta) -> Result<(), String> {
+    match metadata.deletion_timestamp {
+        Some(_) => Err(format!(
+            "{object} is being deleted; nothing was changed. Create it anew, or take the step out"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Who else wrote the object last, where the server knows: a hint for the person who has to find out who undid a change.
+pub(super) fn last_other_writer(metadata: &ObjectMeta) -> Option<&str> {
+    metadata
+        .managed_fields
+        .iter()
+        .flatten()
+        .filter(|entry| entry.subresource.is_none())
+        .filter(|entry| entry.manager.as_deref().is_some_and(|manager| manager != FIELD_MANAGER))
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
+        .and_then(|entry| entry.manager.as_deref())
+}
+
+/// The error of a change that was accepted and is not there.
+pub(super) fn undone(object: &ObjectRef, metadata: &ObjectMeta, differences: &[String]) -> String {
+    let writer = last_other_writer(metadata).map_or(String::new(), |writer| {
+        format!("; besides Ripcord, {writer} wrote it last")
+    });
+    format!(
+        "the change of {object} was accepted and did not stay: {}. An admission webhook, a GitOps tool or an operator sets it{writer}; \
+         stop that first",
+        differences.join(", ")
+    )
+}
+
+/// A value as texts for people show it.
+pub(super) fn shown(value: Option<&str>) -> String {
+    match value {
+        None => "(not set)".to_owned(),
+        Some("") => "(empty)".to_owned(),
+        Some(value) => value.to_owned(),
+    }
+}

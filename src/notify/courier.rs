@@ -1,0 +1,40 @@
+//! How one entry is handed over.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::store::Entry;
+
+/// Why a try did not work. No text in it holds a secret or a webhook's address.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Failure {
+    /// It will never work: the same try would be refused again.
+    Refused(String),
+    /// It may work later.
+    Retry {
+        /// What went wrong.
+        error: String,
+        /// When the receiver wants to be asked again.
+        after: Option<Duration>,
+    },
+}
+
+impl Failure {
+    /// A failure that may be gone at the next try.
+    pub(super) fn retry(error: impl Into<String>) -> Self {
+        Self::Retry {
+            error: error.into(),
+            after: None,
+        }
+    }
+}
+
+/// Hands entries over to one receiver.
+pub(super) trait Courier: Send + Sync + 'static {
+    /// What is handed over. Made once per entry, so that each try sends the same bytes.
+    fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure>;
+
+    /// One try. It ends by itself: every exchange in it has a time-out.
+    fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>>;
+}

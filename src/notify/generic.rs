@@ -1,0 +1,112 @@
+//! The webhook format `generic`: Ripcord's own.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::engine::Notification;
+
+use super::addresses::{Addresses, NotificationLinks};
+
+/// The version of the format. Fields may be added to it; one that changes or goes makes a new version.
+const VERSION: &str = "1";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    version: &'static str,
+    #[serde(flatten)]
+    notification: &'a Notification,
+    links: NotificationLinks<'a>,
+}
+
+/// The body as it is sent: the notification's own fields, `version` and `links`. Its time is cut to whole seconds.
+pub(super) fn body(notification: &Notification, addresses: &Addresses) -> Vec<u8> {
+    with_body(notification, addresses, |body| serde_json::to_vec(body))
+}
+
+/// The same as a value, to be put into another format.
+pub(super) fn value(notification: &Notification, addresses: &Addresses) -> serde_json::Value {
+    with_body(notification, addresses, |body| serde_json::to_value(body))
+}
+
+fn with_body<T>(
+    notification: &Notification,
+    addresses: &Addresses,
+    write: impl FnOnce(&Body<'_>) -> serde_json::Result<T>,
+) -> T {
+    let links = addresses.of(notification);
+    let notification = Notification {
+        time: whole_seconds(notification.time),
+        ..notification.clone()
+    };
+    write(&Body {
+        version: VERSION,
+        notification: &notification,
+        links,
+    })
+    .expect("a notification is text, numbers and maps with text as keys")
+}
+
+/// The time without its fraction of a second.
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{body, value};
+    use crate::notify::testing::{addresses, notification};
+
+    #[test]
+    fn has_the_documented_shape() {
+        let mut n = notification("n1");
+        n.time = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        let expected = json!({
+            "version": "1",
+            "id": "n1",
+            "event": "rollback.started",
+            "severity": "critical",
+            "time": "2026-01-02T03:04:05Z",
+            "guard": "terminal",
+            "incident": "terminal-20260102T030405Z",
+            "summary": "terminal: error rate 3.1 % (limit 1 %) for 5m0s, rolling back 25 % -> 0 %",
+            "advice": "Watch the error rate; nothing else to do yet.",
+            "trigger": {
+                "name": "error_rate", "value": 0.031, "threshold": 0.01, "held_seconds": 300.0, "baseline": 0.002,
+                "text": "3.1 %"
+            },
+            "rollback": {
+                "from_percentage": 25,
+                "to_percentage": 0,
+                "steps": [{"step": "deployment_env sealos-system/terminal-controller", "result": "changed", "detail": "2 variables"}],
+                "error": "one replica is slow"
+            },
+            "links": {"status": "https://ripcord.example/", "runbook": "https://runbooks.example/terminal"},
+        });
+        assert_eq!(value(&n, &addresses()), expected);
+        assert_eq!(
+            serde_json::from_slice::<serde_json::Value>(&body(&n, &addresses())).unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn what_is_absent_is_null() {
+        let mut n = notification("n1");
+        n.guard = None;
+        n.incident = None;
+        n.trigger = None;
+        n.rollback = None;
+        n.guards = vec!["a".to_owned(), "b".to_owned()];
+        let body = value(&n, &addresses());
+        for key in ["guard", "incident", "trigger", "rollback"] {
+            assert!(
+                body[key].is_null() && body.as_object().unwrap().contains_key(key),
+                "{key}"
+            );
+        }
+        assert_eq!(body["guards"], json!(["a", "b"]));
+        assert_eq!(body["links"]["runbook"], "https://runbooks.example/");
+    }
+}

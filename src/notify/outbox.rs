@@ -1,0 +1,294 @@
+//! The outbox: what is to be told, and to whom.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Channel, Finding, Links, Receiver};
+use crate::engine::Notification;
+
+use super::addresses::Addresses;
+use super::clock::Clock;
+use super::courier::Courier;
+use super::email::EmailCourier;
+use super::event::DeliveryEvent;
+use super::lane::{Lane, Surroundings};
+use super::store::{Entry, Store};
+use super::webhook::WebhookCourier;
+
+/// The most entries that wait for one receiver. A whole incident is about ten notifications, so only a receiver that has been gone for
+/// hours gets there; and the queues must fit into the document that holds the state (a ConfigMap: 1 MiB).
+pub const MAX_QUEUE: usize = 256;
+
+/// Makes the courier of a receiver.
+type MakeCourier = dyn Fn(&Receiver, &Arc<Addresses>) -> Result<Arc<dyn Courier>, Vec<Finding>> + Send + Sync;
+
+/// Takes notifications and sees to it that their receivers get them. Everything that waits happens in its own tasks: one for each
+/// receiver, for e-mail one for each recipient, so that none holds up another.
+pub struct Outbox {
+    around: Surroundings,
+    make_courier: Box<MakeCourier>,
+    receivers: Mutex<Vec<Active>>,
+}
+
+/// How much waits for a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Depth {
+    /// The receiver.
+    pub receiver: String,
+    /// How many entries wait.
+    pub length: usize,
+    /// How long the oldest has been waiting.
+    pub oldest: Option<Duration>,
+}
+
+struct Active {
+    settings: Receiver,
+    lanes: Vec<Lane>,
+}
+
+impl Outbox {
+    /// Starts the tasks, and sends what the store still holds. Must be called within a tokio runtime, after a rustls provider was installed.
+    ///
+    /// What became of each entry goes to `report`. The errors are receivers that cannot work as they are configured.
+    pub fn start(
+        receivers: &[Receiver],
+        links: Links,
+        runbooks: BTreeMap<String, String>,
+        store: Arc<dyn Store>,
+        report: UnboundedSender<DeliveryEvent>,
+    ) -> Result<Self, Vec<Finding>> {
+        Self::start_with(
+            Box::new(make_courier),
+            receivers,
+            Addresses { links, runbooks },
+            store,
+            report,
+        )
+    }
+
+    pub(super) fn start_with(
+        make_courier: Box<MakeCourier>,
+        receivers: &[Receiver],
+        addresses: Addresses,
+        store: Arc<dyn Store>,
+        report: UnboundedSender<DeliveryEvent>,
+    ) -> Result<Self, Vec<Finding>> {
+        let around = Surroundings {
+            store,
+            report,
+            clock: Clock::start(),
+            settled: Arc::new(Notify::new()),
+        };
+        let outbox = Self {
+            around,
+            make_courier,
+            receivers: Mutex::default(),
+        };
+        outbox.apply(receivers, addresses)?;
+        Ok(outbox)
+    }
+
+    /// Queues the notification for each receiver that wants it. Never waits.
+    pub fn send(&self, notification: &Notification) {
+        let notification = Arc::new(notification.clone());
+        let queued_at = self.around.clock.now();
+        for active in self.receivers().iter().filter(|a| a.settings.wants(&notification)) {
+            for lane in &active.lanes {
+                let name = &active.settings.name;
+                self.around
+                    .store
+                    .put(Entry::new(name, lane.recipient(), queued_at, Arc::clone(&notification)));
+            }
+            self.make_room(&active.settings.name);
+            active.lanes.iter().for_each(Lane::wake);
+        }
+    }
+
+    /// How much waits, for each receiver in the order of the configuration.
+    pub fn depths(&self) -> Vec<Depth> {
+        let depth = |active: &Active| {
+            let pending = self.around.store.pending(&active.settings.name);
+            Depth {
+                receiver: active.settings.name.clone(),
+                length: pending.len(),
+                oldest: pending.iter().map(|e| self.around.clock.age(e.queued_at)).max(),
+            }
+        };
+        self.receivers().iter().map(depth).collect()
+    }
+
+    /// Takes over new settings. A receiver that keeps its name keeps its queue, which is tried again at once; what waits for one that is
+    /// gone is dropped and reported. On an error nothing changes.
+    pub fn reconfigure(
+        &self,
+        receivers: &[Receiver],
+        links: Links,
+        runbooks: BTreeMap<String, String>,
+    ) -> Result<(), Vec<Finding>> {
+        self.apply(receivers, Addresses { links, runbooks })
+    }
+
+    /// The end: tries everything once more, waits for it at most this long, stops the tasks, and returns what is left. That stays in the
+    /// store, as does what is sent after this.
+    pub async fn drain(&self, deadline: Duration) -> Vec<Entry> {
+        let until = Instant::now() + deadline;
+        self.receivers().iter().flat_map(|a| &a.lanes).for_each(Lane::hurry);
+        loop {
+            let mut settled = std::pin::pin!(self.around.settled.notified());
+            settled.as_mut().enable();
+            if self.left().is_empty() || timeout_at(until, settled).await.is_err() {
+                break;
+            }
+        }
+        let tasks: Vec<_> = self
+            .receivers()
+            .iter_mut()
+            .flat_map(|a| &mut a.lanes)
+            .filter_map(Lane::stop)
+            .collect();
+        for task in tasks {
+            // It was told to stop; that it did is all there is to know.
+            let _ = task.await;
+        }
+        self.left()
+    }
+
+    fn receivers(&self) -> MutexGuard<'_, Vec<Active>> {
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self) -> Vec<Entry> {
+        self.receivers()
+            .iter()
+            .flat_map(|a| self.around.store.pending(&a.settings.name))
+            .collect()
+    }
+
+    /// Drops the oldest entries of the least severity until the queue is within its bound.
+    fn make_room(&self, receiver: &str) {
+        let pending = self.around.store.pending(receiver);
+        let excess = pending.len().saturating_sub(MAX_QUEUE);
+        let mut by_worth: Vec<&Entry> = pending.iter().collect();
+        by_worth.sort_by_key(|e| e.notification.severity);
+        for entry in &by_worth[..excess] {
+            let reason = format!("more than {MAX_QUEUE} entries wait for the receiver: see why it accepts none");
+            self.around.drop_entry(entry, &reason);
+        }
+    }
+
+    fn apply(&self, receivers: &[Receiver], addresses: Addresses) -> Result<(), Vec<Finding>> {
+        let addresses = Arc::new(addresses);
+        let mut couriers = Vec::new();
+        let mut findings = Vec::new();
+        for settings in receivers {
+            match (self.make_courier)(settings, &addresses) {
+                Ok(courier) => couriers.push((settings, courier)),
+                Err(wrong) => findings.extend(wrong),
+            }
+        }
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        let mut active = self.receivers();
+        let mut before = std::mem::take(&mut *active);
+        for (settings, courier) in couriers {
+            let same = before.iter().position(|a| a.settings.name == settings.name);
+            let lanes = same.map(|i| before.swap_remove(i).lanes).unwrap_or_default();
+            active.push(Active {
+                settings: settings.clone(),
+                lanes: self.lanes(settings, &courier, lanes),
+            });
+        }
+        // Their tasks are told to stop before their entries go. One that is accepted at this very moment is counted once, as lost.
+        drop(before);
+        for name in self.around.store.receivers() {
+            if active.iter().all(|a| a.settings.name != name) {
+                for entry in self.around.store.pending(&name) {
+                    self.around
+                        .drop_entry(&entry, "the receiver is no longer in the configuration");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The receiver's lanes: those that it had and still needs, by the new courier, and new ones.
+    fn lanes(&self, settings: &Receiver, courier: &Arc<dyn Courier>, mut before: Vec<Lane>) -> Vec<Lane> {
+        let recipients = recipients(&settings.channel);
+        before.retain(|lane| recipients.iter().any(|r| r.as_deref() == lane.recipient()));
+        self.readdress(&settings.name, &recipients);
+        recipients
+            .into_iter()
+            .map(
+                |recipient| match before.iter().position(|lane| lane.recipient() == recipient.as_deref()) {
+                    Some(i) => {
+                        let lane = before.swap_remove(i);
+                        lane.replace_courier(Arc::clone(courier));
+                        lane
+                    }
+                    None => Lane::start(&settings.name, recipient, Arc::clone(courier), self.around.clone()),
+                },
+            )
+            .collect()
+    }
+
+    /// Entries of recipients that are gone: sent to the new ones where the receiver has become a webhook or e-mail, else dropped, as the
+    /// other recipients have entries of their own.
+    fn readdress(&self, receiver: &str, recipients: &[Option<String>]) {
+        let by_email = recipients.iter().any(Option::is_some);
+        for entry in self.around.store.pending(receiver) {
+            if recipients.contains(&entry.recipient) {
+                continue;
+            }
+            if entry.recipient.is_some() == by_email {
+                self.around
+                    .drop_entry(&entry, "the recipient is no longer in the configuration");
+                continue;
+            }
+            for recipient in recipients {
+                let notification = Arc::clone(&entry.notification);
+                self.around.store.put(Entry::new(
+                    receiver,
+                    recipient.as_deref(),
+                    entry.queued_at,
+                    notification,
+                ));
+            }
+            self.around
+                .store
+                .dead(&entry.id, "the receiver is reached in another way now");
+        }
+        self.make_room(receiver);
+    }
+}
+
+/// Whom a channel reaches: the e-mail recipients, each once, or the one behind a webhook.
+fn recipients(channel: &Channel) -> Vec<Option<String>> {
+    match channel {
+        Channel::Webhook(_) => vec![None],
+        Channel::Email(email) => {
+            let mut seen: Vec<Option<String>> = Vec::new();
+            for to in &email.to {
+                if !seen.iter().flatten().any(|s| s == to) {
+                    seen.push(Some(to.clone()));
+                }
+            }
+            seen
+        }
+    }
+}
+
+fn make_courier(receiver: &Receiver, addresses: &Arc<Addresses>) -> Result<Arc<dyn Courier>, Vec<Finding>> {
+    Ok(match &receiver.channel {
+        Channel::Webhook(webhook) => Arc::new(WebhookCourier::new(receiver, webhook, Arc::clone(addresses))?),
+        Channel::Email(email) => Arc::new(EmailCourier::new(receiver, email, Arc::clone(addresses))?),
+    })
+}
+
+#[cfg(test)]
+mod tests;

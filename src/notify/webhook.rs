@@ -1,0 +1,279 @@
+//! Hands entries over by HTTP.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{Finding, Receiver, Webhook, WebhookFormat, WebhookUrl};
+
+use super::addresses::Addresses;
+use super::courier::{Courier, Failure};
+use super::store::Entry;
+use super::text::{clip, redact, single_line};
+use super::{generic, material, pagerduty, signature};
+
+/// A host that does not answer a SYN for this long is not there; the rest of the time-out is for the answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much of a refusal is read: enough for its reason, too little to fill the memory.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// How much of a refusal is told, in characters.
+const MAX_EXCERPT: usize = 300;
+
+/// The name that receivers see.
+const AGENT: &str = concat!("ripcord/", env!("CARGO_PKG_VERSION"));
+
+/// Hands entries over by HTTP.
+pub(super) struct WebhookCourier {
+    settings: Webhook,
+    addresses: Arc<Addresses>,
+}
+
+/// What one try needs.
+struct Opened {
+    client: Client,
+    url: Url,
+    secret: Option<SecretString>,
+    bearer: Option<SecretString>,
+}
+
+impl WebhookCourier {
+    /// A courier, unless the settings cannot be right.
+    pub(super) fn new(
+        receiver: &Receiver,
+        settings: &Webhook,
+        addresses: Arc<Addresses>,
+    ) -> Result<Self, Vec<Finding>> {
+        let mut findings = Vec::new();
+        let mut wrong = |key: &str, message: String| {
+            findings.push(Finding::at(format!("receivers.{}.webhook.{key}", receiver.name), message));
+        };
+        if settings.format == WebhookFormat::Pagerduty && settings.secret_file.is_none() {
+            wrong(
+                "secret_file",
+                "format pagerduty needs a secret_file with the routing key of the integration".to_owned(),
+            );
+        }
+        if let WebhookUrl::Plain(url) = &settings.url
+            && let Err(reason) = parse_url(url)
+        {
+            wrong("url", reason.to_owned());
+        }
+        if findings.is_empty() {
+            Ok(Self {
+                settings: settings.clone(),
+                addresses,
+            })
+        } else {
+            Err(findings)
+        }
+    }
+
+    async fn exchange(&self, entry: &Entry, body: &[u8]) -> Result<(), Failure> {
+        let settings = self.settings.clone();
+        let opened = material::read(settings.timeout, move || open(&settings)).await?;
+        let key = opened.secret.as_ref().map(ExposeSecret::expose_secret);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert("idempotency-key", idempotency_key(&entry.id));
+        if let Some(token) = &opened.bearer {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+                .map_err(|_| Failure::retry("the bearer token has characters that no HTTP header can carry"))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let body = match (self.settings.format, key) {
+            (WebhookFormat::Pagerduty, Some(key)) => pagerduty::with_routing_key(body, key),
+            (WebhookFormat::Generic, Some(key)) => {
+                let signature = HeaderValue::try_from(signature::sign(key.as_bytes(), body));
+                headers.insert("x-ripcord-signature", signature.expect("a signature is hexadecimal"));
+                body.to_vec()
+            }
+            (_, None) => body.to_vec(),
+        };
+        let target = format!("POST to {}", host(&opened.url));
+        let request = opened.client.post(opened.url.clone()).headers(headers).body(body);
+        match request.send().await {
+            Ok(response) => judge(response, &target, &opened).await,
+            Err(e) if e.is_timeout() && !e.is_connect() => Err(Failure::retry(format!(
+                "{target}: no answer within {:?}",
+                self.settings.timeout
+            ))),
+            Err(e) => Err(Failure::retry(format!(
+                "{target}: {}",
+                opened.redact(&causes(&e.without_url()))
+            ))),
+        }
+    }
+}
+
+impl Courier for WebhookCourier {
+    fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
+        Ok(match self.settings.format {
+            WebhookFormat::Generic => generic::body(&entry.notification, &self.addresses),
+            WebhookFormat::Pagerduty => pagerduty::body(&entry.notification, &self.addresses),
+        })
+    }
+
+    fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>> {
+        self.exchange(entry, body).boxed()
+    }
+}
+
+impl Opened {
+    /// The text without any part of the address, the secret or the token.
+    fn redact(&self, text: &str) -> String {
+        let query = self.url.query().unwrap_or_default();
+        let path_and_query = format!("{}?{query}", self.url.path());
+        let mut secrets = vec![
+            self.url.as_str(),
+            &path_and_query,
+            self.url.path(),
+            query,
+            self.url.username(),
+        ];
+        secrets.extend(self.url.password());
+        secrets.extend(self.url.path_segments().into_iter().flatten());
+        secrets.extend(query.split(['&', '=']));
+        secrets.extend(self.secret.as_ref().map(ExposeSecret::expose_secret));
+        secrets.extend(self.bearer.as_ref().map(ExposeSecret::expose_secret));
+        redact(text, &secrets)
+    }
+}
+
+/// Reads the files and makes a client. Nothing is kept between tries: pages are rare, and a connection that died in between would only
+/// cost one of them a try.
+fn open(settings: &Webhook) -> Result<Opened, Failure> {
+    let url = match &settings.url {
+        WebhookUrl::Plain(url) => parse_url(url).map_err(Failure::retry)?,
+        WebhookUrl::File(file) => parse_url(material::secret(file)?.expose_secret())
+            .map_err(|reason| Failure::retry(format!("{}: {reason}", file.0.display())))?,
+    };
+    let mut client = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
+        .timeout(settings.timeout);
+    if url.scheme() == "http" {
+        // The system's certificates are not needed, and an image without any must not fail for it.
+        client = client.tls_certs_only([]);
+    } else if let Some(file) = &settings.ca_file {
+        let pem = material::certificates(file)?;
+        let extra = Certificate::from_pem_bundle(&pem).map_err(|e| {
+            Failure::retry(format!(
+                "cannot use the certificates in {}: {}",
+                file.display(),
+                causes(&e.without_url())
+            ))
+        })?;
+        client = client.tls_certs_merge(extra);
+    }
+    let client = client.build().map_err(|e| {
+        Failure::retry(format!(
+            "cannot prepare TLS for {}: {}",
+            host(&url),
+            causes(&e.without_url())
+        ))
+    })?;
+    Ok(Opened {
+        client,
+        url,
+        secret: settings.secret_file.as_ref().map(material::secret).transpose()?,
+        bearer: settings.bearer_token_file.as_ref().map(material::secret).transpose()?,
+    })
+}
+
+/// An address. The reason why it is none does not repeat it.
+fn parse_url(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "this is no URL: write https://host/path")?;
+    match url.scheme() {
+        "https" | "http" if url.has_host() => Ok(url),
+        _ => Err("the URL must begin with https:// or http://"),
+    }
+}
+
+/// The host, and the port where it is not the usual one: all of the address that may be told.
+fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The id as a header. Ids are printable ASCII unless somebody named a receiver otherwise.
+fn idempotency_key(id: &str) -> HeaderValue {
+    let plain: String = if id.bytes().all(|b| b.is_ascii_graphic()) {
+        id.to_owned()
+    } else {
+        id.bytes()
+            .map(|b| {
+                if b.is_ascii_graphic() && b != b'%' {
+                    char::from(b).to_string()
+                } else {
+                    format!("%{b:02X}")
+                }
+            })
+            .collect()
+    };
+    HeaderValue::try_from(plain).expect("printable ASCII is a header value")
+}
+
+/// An error with all its causes.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}
+
+async fn judge(response: Response, target: &str, opened: &Opened) -> Result<(), Failure> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+    let after = after.and_then(|header| super::backoff::retry_after(header, Timestamp::now()));
+    let said = clip(&opened.redact(&single_line(&answer(response).await)), MAX_EXCERPT);
+    let said = if said.is_empty() { said } else { format!(" ({said})") };
+    let text = format!("{target}: answered {}{said}", status.as_u16());
+    if status.is_redirection() {
+        return Err(Failure::Refused(format!(
+            "{text}; redirects are not followed: configure the final address"
+        )));
+    }
+    if status.is_client_error() && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) {
+        let check = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "check the receiver's secret or token",
+            StatusCode::NOT_FOUND | StatusCode::GONE => "check the receiver's address",
+            _ => "check the receiver's address and format",
+        };
+        return Err(Failure::Refused(format!("{text}; {check}")));
+    }
+    Err(Failure::Retry { error: text, after })
+}
+
+/// The beginning of the answer's body. What cannot be read is left out: the status alone decides.
+async fn answer(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = MAX_ANSWER - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == MAX_ANSWER {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

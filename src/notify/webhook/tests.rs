@@ -1,0 +1,331 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::config::{Channel, Receiver, Webhook, WebhookFormat, WebhookUrl};
+use crate::notify::signature::hex;
+use crate::notify::testing::http::{Answer, Server};
+use crate::notify::testing::tls::Pki;
+use crate::notify::testing::{install_crypto, links, next, notification, runbooks, secret, webhook, webhook_receiver};
+use crate::notify::{DeliveryEvent, MemoryStore, Outbox};
+
+/// A path that is a secret, as those of most chat services are.
+const PATH: &str = "/hooks/T0K3N-1234?key=s3cr3t-key";
+
+fn receiver(webhook: Webhook) -> Receiver {
+    let mut receiver = webhook_receiver("oncall", "http://unused.example/");
+    receiver.channel = Channel::Webhook(webhook);
+    receiver
+}
+
+fn start(receivers: &[Receiver]) -> (Outbox, UnboundedReceiver<DeliveryEvent>) {
+    install_crypto();
+    let (report, events) = unbounded_channel();
+    let outbox = Outbox::start(receivers, links(), runbooks(), Arc::new(MemoryStore::default()), report).unwrap();
+    (outbox, events)
+}
+
+/// Sends one notification to a server that answers like this, and gives back the events up to the outcome.
+async fn tell(server: &Server, change: impl FnOnce(&mut Webhook)) -> Vec<DeliveryEvent> {
+    let mut settings = webhook(&format!("http://127.0.0.1:{}{PATH}", server.port));
+    change(&mut settings);
+    let (outbox, mut events) = start(&[receiver(settings)]);
+    outbox.send(&notification("n1"));
+    let mut seen = vec![];
+    loop {
+        let event = next(&mut events).await;
+        let text = format!("{event:?}");
+        for part in ["T0K3N", "s3cr3t", "/hooks"] {
+            assert!(!text.contains(part), "{part} is told: {text}");
+        }
+        seen.push(event);
+        if !matches!(seen.last(), Some(DeliveryEvent::Retrying { .. })) {
+            return seen;
+        }
+    }
+}
+
+fn error(event: &DeliveryEvent) -> &str {
+    match event {
+        DeliveryEvent::Retrying { error, .. } => error,
+        DeliveryEvent::Dead { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// HMAC as RFC 2104 defines it, for keys of at most one block.
+fn hmac_by_definition(key: &[u8], text: &[u8]) -> String {
+    let pad = |byte: u8| -> Vec<u8> { (0..64).map(|i| key.get(i).copied().unwrap_or(0) ^ byte).collect() };
+    let inner = Sha256::digest([pad(0x36), text.to_vec()].concat());
+    hex(&Sha256::digest([pad(0x5c), inner.to_vec()].concat()))
+}
+
+#[tokio::test]
+async fn an_accepted_one_is_all_that_was_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![]).await;
+    let events = tell(&server, |w| {
+        w.secret_file = Some(secret(&folder, "key", "the key\n"));
+        w.bearer_token_file = Some(secret(&folder, "token", "the-token\n"));
+    })
+    .await;
+    let [
+        DeliveryEvent::Accepted {
+            receiver,
+            id,
+            attempts: 1,
+            ..
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((receiver.as_str(), id.as_str()), ("oncall", "n1/oncall"));
+    let requests = server.requests();
+    let [request] = &requests[..] else {
+        panic!("{} requests", requests.len())
+    };
+    assert_eq!(request.uri.to_string(), PATH);
+    assert_eq!(request.header("content-type"), "application/json");
+    assert_eq!(
+        request.header("user-agent"),
+        format!("ripcord/{}", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(request.header("idempotency-key"), "n1/oncall");
+    assert_eq!(request.header("authorization"), "Bearer the-token");
+    let signature = format!("sha256={}", hmac_by_definition(b"the key", &request.body));
+    assert_eq!(request.header("x-ripcord-signature"), signature);
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(body["id"], "n1");
+    assert_eq!(body["links"]["runbook"], "https://runbooks.example/terminal");
+}
+
+#[tokio::test]
+async fn a_busy_receiver_is_asked_again_when_it_says_with_the_same_bytes() {
+    let soon = (Timestamp::now() + Duration::from_secs(1))
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    let server = Server::start(vec![
+        Answer::Say(503, vec![("retry-after", "1".to_owned())], "busy".to_owned()),
+        Answer::Say(429, vec![("retry-after", soon)], String::new()),
+    ])
+    .await;
+    let events = tell(&server, |_| {}).await;
+    let [
+        DeliveryEvent::Retrying {
+            attempt: 1,
+            delay,
+            error,
+            ..
+        },
+        DeliveryEvent::Retrying { attempt: 2, .. },
+        accepted,
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(*delay, Duration::from_secs(1));
+    assert_eq!(
+        *error,
+        format!("POST to 127.0.0.1:{}: answered 503 (busy)", server.port)
+    );
+    assert!(
+        matches!(accepted, DeliveryEvent::Accepted { attempts: 3, .. }),
+        "{accepted:?}"
+    );
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    for again in &requests[1..] {
+        assert_eq!(again.body, requests[0].body);
+        assert_eq!(again.header("idempotency-key"), requests[0].header("idempotency-key"));
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_final() {
+    for (status, hint) in [
+        (400, "check the receiver's address and format"),
+        (401, "check the receiver's secret or token"),
+        (404, "check the receiver's address"),
+        (302, "redirects are not followed"),
+    ] {
+        let said = format!("Cannot POST {PATH}\r\n<b>{}</b>", "x".repeat(100_000));
+        let elsewhere = ("location", "http://127.0.0.1:1/".to_owned());
+        let server = Server::start(vec![Answer::Say(status, vec![elsewhere], said)]).await;
+        let events = tell(&server, |_| {}).await;
+        let [dead @ DeliveryEvent::Dead { .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert!(
+            error(dead).contains(&format!("answered {status} (Cannot POST [redacted] <b>xxx")),
+            "{dead:?}"
+        );
+        assert!(error(dead).ends_with(hint) || error(dead).contains(hint), "{dead:?}");
+        assert!(error(dead).len() < 500, "{}", error(dead).len());
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn other_failures_are_tried_again() {
+    for status in [408, 500, 502] {
+        let server = Server::start(vec![Answer::status(status)]).await;
+        let events = tell(&server, |_| {}).await;
+        assert_eq!(events.len(), 2, "{events:?}");
+        assert!(error(&events[0]).ends_with(&format!("answered {status}")), "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hanging_receiver_is_left_after_the_timeout() {
+    let server = Server::start(vec![Answer::Hang]).await;
+    let events = tell(&server, |w| w.timeout = Duration::from_millis(300)).await;
+    assert!(error(&events[0]).contains("no answer within 300ms"), "{events:?}");
+    assert!(matches!(events.last(), Some(DeliveryEvent::Accepted { .. })));
+}
+
+#[tokio::test]
+async fn a_closed_connection_is_tried_again() {
+    let server = Server::start_after(vec![], 1).await;
+    let events = tell(&server, |_| {}).await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(
+        error(&events[0]).starts_with(&format!("POST to 127.0.0.1:{}: ", server.port)),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
+async fn secrets_are_read_at_each_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![]).await;
+    let mut settings = webhook("unused");
+    settings.url = WebhookUrl::File(secret(&folder, "url", "no url, but s3cr3t"));
+    settings.secret_file = Some(crate::config::SecretFile(folder.path().join("key")));
+    let (outbox, mut events) = start(&[receiver(settings)]);
+    outbox.send(&notification("n1"));
+    let first = next(&mut events).await;
+    assert!(
+        error(&first).contains("url: this is no URL") && !error(&first).contains("s3cr3t"),
+        "{first:?}"
+    );
+    secret(&folder, "url", &format!("http://127.0.0.1:{}{PATH}\n", server.port));
+    let second = next(&mut events).await;
+    assert!(
+        error(&second).contains(folder.path().join("key").to_str().unwrap()),
+        "{second:?}"
+    );
+    secret(&folder, "key", "k");
+    let third = next(&mut events).await;
+    assert!(
+        matches!(third, DeliveryEvent::Accepted { attempts: 3, .. }),
+        "{third:?}"
+    );
+    assert_eq!(server.requests()[0].uri.to_string(), PATH);
+}
+
+#[tokio::test]
+async fn a_hanging_receiver_does_not_delay_another() {
+    let slow = Server::start(vec![Answer::Hang]).await;
+    let quick = Server::start(vec![]).await;
+    let url = |server: &Server| format!("http://127.0.0.1:{}/", server.port);
+    let (outbox, mut events) = start(&[
+        webhook_receiver("slow", &url(&slow)),
+        webhook_receiver("quick", &url(&quick)),
+    ]);
+    for id in ["1", "2", "3"] {
+        outbox.send(&notification(id));
+        let event = next(&mut events).await;
+        assert!(
+            matches!(&event, DeliveryEvent::Accepted { receiver, .. } if receiver == "quick"),
+            "{event:?}"
+        );
+    }
+    assert_eq!(outbox.depths()[0].length, 3);
+}
+
+#[tokio::test]
+async fn pagerduty_gets_its_routing_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![Answer::status(202)]).await;
+    let events = tell(&server, |w| {
+        w.format = WebhookFormat::Pagerduty;
+        w.secret_file = Some(secret(&folder, "key", "r0ut1ng\n"));
+    })
+    .await;
+    assert!(matches!(events[..], [DeliveryEvent::Accepted { .. }]), "{events:?}");
+    let request = &server.requests()[0];
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(body["routing_key"], "r0ut1ng");
+    assert_eq!(body["event_action"], "trigger");
+    assert_eq!(request.header("x-ripcord-signature"), "", "the key signs nothing");
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_trusted() {
+    let pki = Pki::new();
+    let port = pki.serve(|stream| {
+        let mut request = vec![];
+        let mut part = [0; 4096];
+        while !request.ends_with(b"}") {
+            let n = stream.read(&mut part).unwrap();
+            request.extend_from_slice(&part[..n]);
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .unwrap();
+    });
+    let mut settings = webhook(&format!("https://localhost:{port}{PATH}"));
+    settings.ca_file = Some(pki.path("missing.pem"));
+    let (outbox, mut events) = start(&[receiver(settings)]);
+    outbox.send(&notification("n1"));
+    let first = next(&mut events).await;
+    assert!(error(&first).contains("missing.pem"), "{first:?}");
+    std::fs::copy(Pki::new().path("ca.pem"), pki.path("missing.pem")).unwrap();
+    let second = next(&mut events).await;
+    assert!(
+        error(&second).contains("certificate") && !error(&second).contains("T0K3N"),
+        "{second:?}"
+    );
+    std::fs::copy(pki.path("ca.pem"), pki.path("missing.pem")).unwrap();
+    let third = next(&mut events).await;
+    assert!(matches!(third, DeliveryEvent::Accepted { .. }), "{third:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_no_header_can_carry_is_encoded() {
+    assert_eq!(super::idempotency_key("n1/oncall").to_str().unwrap(), "n1/oncall");
+    assert_eq!(
+        super::idempotency_key("n%/值班\r\n").to_str().unwrap(),
+        "n%25/%E5%80%BC%E7%8F%AD%0D%0A"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_at_the_start() {
+    install_crypto();
+    let mut pagerduty = webhook("ftp://example.com/s3cr3t");
+    pagerduty.format = WebhookFormat::Pagerduty;
+    let (report, _events) = unbounded_channel();
+    let store = Arc::new(MemoryStore::default());
+    let findings = Outbox::start(&[receiver(pagerduty)], links(), runbooks(), store, report)
+        .err()
+        .unwrap();
+    let said: Vec<(&str, &str)> = findings.iter().map(|f| (f.path.as_str(), f.message.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (
+                "receivers.oncall.webhook.secret_file",
+                "format pagerduty needs a secret_file with the routing key of the integration"
+            ),
+            (
+                "receivers.oncall.webhook.url",
+                "the URL must begin with https:// or http://"
+            ),
+        ]
+    );
+}

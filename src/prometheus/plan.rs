@@ -1,0 +1,279 @@
+//! The queries of a tick, and who gets which number of the answers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::config::{Baseline, Guard, Selector, Signal, SignalKind};
+use crate::engine::{Evidence, Reading, Unknown};
+
+use super::promql::{self, Number, Shape};
+
+/// Guards whose label values go into one query. A matcher with more alternatives gets slow in Prometheus and unreadable in its log.
+const GUARDS_PER_QUERY: usize = 200;
+
+/// One query of a tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The text.
+    pub promql: String,
+    /// The labels that tell the rows of the answer apart. Without any, the answer must be one number.
+    pub labels: Vec<String>,
+    /// The number that each row is, by its label values in the order of `labels`.
+    rows: HashMap<Vec<String>, usize>,
+}
+
+/// What a query gave: its rows, or why it gave none.
+pub type Answer = Result<Vec<(HashMap<String, String>, f64)>, Unknown>;
+
+/// The queries of a tick and the readings that are made of their answers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    queries: Vec<Query>,
+    numbers: usize,
+    readings: Vec<PlannedReading>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct PlannedReading {
+    guard: String,
+    trigger: String,
+    window: PlannedEvidence,
+    confirm: Option<PlannedEvidence>,
+    baseline: Option<PlannedBaseline>,
+}
+
+/// Which numbers a piece of evidence is made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum PlannedEvidence {
+    Counts { failed: usize, total: usize },
+    Quantile { value: usize, requests: usize },
+    Value(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum PlannedBaseline {
+    Fixed(f64),
+    Number(usize),
+    /// A quantile of other requests needs enough of them, like any quantile.
+    Quantile { q: f64, value: usize, requests: usize },
+}
+
+/// A number that is wanted: what, and of which label values. The values' order is that of the shape's labels.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Wanted {
+    BuiltIn(Shape, Vec<String>),
+    Promql(String),
+}
+
+/// Gives each wanted number its index, the same one to the same number.
+#[derive(Default)]
+struct Numbers {
+    known: BTreeMap<Wanted, usize>,
+}
+
+impl Numbers {
+    fn index(&mut self, wanted: Wanted) -> usize {
+        let next = self.known.len();
+        *self.known.entry(wanted).or_insert(next)
+    }
+
+    fn built_in(&mut self, number: Number, selector: &Selector, window: Duration, offset: Duration) -> usize {
+        let shape = Shape {
+            number,
+            names: selector.names,
+            caller: selector.caller,
+            window,
+            offset,
+            labels: selector.labels.keys().cloned().collect(),
+        };
+        self.index(Wanted::BuiltIn(shape, selector.labels.values().cloned().collect()))
+    }
+
+    fn evidence(&mut self, kind: &SignalKind, window: Duration, offset: Duration) -> PlannedEvidence {
+        match kind {
+            SignalKind::ErrorRate(selector) | SignalKind::Availability(selector) => PlannedEvidence::Counts {
+                failed: self.built_in(Number::Failed, selector, window, offset),
+                total: self.built_in(Number::Requests, selector, window, offset),
+            },
+            SignalKind::Latency { selector, quantile } => PlannedEvidence::Quantile {
+                value: self.built_in(Number::Quantile(millionths(*quantile)), selector, window, offset),
+                requests: self.built_in(Number::Timed, selector, window, offset),
+            },
+            SignalKind::Throughput(selector) => {
+                PlannedEvidence::Value(self.built_in(Number::Rate, selector, window, offset))
+            }
+            SignalKind::Promql(query) => PlannedEvidence::Value(self.index(Wanted::Promql(query.clone()))),
+        }
+    }
+
+    fn baseline(&mut self, baseline: &Baseline, signal: &Signal) -> PlannedBaseline {
+        let evidence = match baseline {
+            Baseline::Fixed(value) => return PlannedBaseline::Fixed(*value),
+            Baseline::Offset(offset) => self.evidence(&signal.kind, signal.window, *offset),
+            Baseline::Control(selector) => {
+                let kind = match &signal.kind {
+                    SignalKind::Latency { quantile, .. } => {
+                        SignalKind::Latency { selector: selector.clone(), quantile: *quantile }
+                    }
+                    _ => SignalKind::Throughput(selector.clone()),
+                };
+                self.evidence(&kind, signal.window, Duration::ZERO)
+            }
+        };
+        match (evidence, &signal.kind) {
+            (PlannedEvidence::Quantile { value, requests }, SignalKind::Latency { quantile, .. }) => {
+                PlannedBaseline::Quantile { q: *quantile, value, requests }
+            }
+            (PlannedEvidence::Value(number) | PlannedEvidence::Quantile { value: number, .. }, _) => {
+                PlannedBaseline::Number(number)
+            }
+            (PlannedEvidence::Counts { total, .. }, _) => PlannedBaseline::Number(total),
+        }
+    }
+}
+
+/// Requests beyond a quantile that make it worth comparing with; the same number that the engine asks of the present.
+const BASELINE_REQUESTS_BEYOND: f64 = 10.0;
+
+impl Plan {
+    /// Plans the queries of all guards.
+    pub fn new(guards: &[Guard]) -> Self {
+        let mut numbers = Numbers::default();
+        let mut readings = Vec::new();
+        for guard in guards {
+            for (trigger, signal) in &guard.signals {
+                readings.push(PlannedReading {
+                    guard: guard.name.clone(),
+                    trigger: trigger.clone(),
+                    window: numbers.evidence(&signal.kind, signal.window, Duration::ZERO),
+                    confirm: signal.confirm_window.map(|w| numbers.evidence(&signal.kind, w, Duration::ZERO)),
+                    baseline: signal.baseline.as_ref().map(|b| numbers.baseline(b, signal)),
+                });
+            }
+        }
+        let count = numbers.known.len();
+        Self { queries: queries(numbers), numbers: count, readings }
+    }
+
+    /// The queries, to be asked for one and the same instant.
+    pub fn queries(&self) -> &[Query] {
+        &self.queries
+    }
+
+    /// Makes the readings, by guard and trigger, of one answer per query, in the order of the queries.
+    pub fn readings(&self, answers: &[Answer]) -> BTreeMap<String, BTreeMap<String, Reading>> {
+        let numbers = self.share_out(answers);
+        let mut readings: BTreeMap<String, BTreeMap<String, Reading>> = BTreeMap::new();
+        for planned in &self.readings {
+            let reading = Reading {
+                window: evidence(planned.window, &numbers),
+                confirm: planned.confirm.map(|c| evidence(c, &numbers)),
+                baseline: planned.baseline.map(|b| baseline(b, &numbers)),
+            };
+            readings.entry(planned.guard.clone()).or_default().insert(planned.trigger.clone(), reading);
+        }
+        readings
+    }
+
+    /// Each number of the plan: what its row says, that there is no such row, or why its query gave nothing.
+    fn share_out(&self, answers: &[Answer]) -> Vec<Result<Option<f64>, Unknown>> {
+        let mut numbers = vec![Err(Unknown::NotObserved); self.numbers];
+        for (query, answer) in self.queries.iter().zip(answers) {
+            match answer {
+                Err(unknown) => query.rows.values().for_each(|&at| numbers[at] = Err(unknown.clone())),
+                Ok(rows) if query.labels.is_empty() => {
+                    let number = match rows.as_slice() {
+                        [] => Ok(None),
+                        [(_, value)] => Ok(Some(*value)),
+                        several => Err(Unknown::SeveralSeries(several.len())),
+                    };
+                    query.rows.values().for_each(|&at| numbers[at] = number.clone());
+                }
+                Ok(rows) => {
+                    query.rows.values().for_each(|&at| numbers[at] = Ok(None));
+                    for (labels, value) in rows {
+                        let key: Vec<String> =
+                            query.labels.iter().map(|l| labels.get(l).cloned().unwrap_or_default()).collect();
+                        if let Some(&at) = query.rows.get(&key) {
+                            numbers[at] = Ok(Some(*value));
+                        }
+                    }
+                }
+            }
+        }
+        numbers
+    }
+}
+
+/// Merges the wanted numbers into queries: one per shape, in pieces where there are very many guards.
+fn queries(numbers: Numbers) -> Vec<Query> {
+    let mut shapes: BTreeMap<Shape, Vec<(Vec<String>, usize)>> = BTreeMap::new();
+    let mut queries = Vec::new();
+    for (wanted, at) in numbers.known {
+        match wanted {
+            Wanted::BuiltIn(shape, values) => shapes.entry(shape).or_default().push((values, at)),
+            Wanted::Promql(promql) => {
+                queries.push(Query { promql, labels: Vec::new(), rows: [(Vec::new(), at)].into() });
+            }
+        }
+    }
+    for (shape, rows) in shapes {
+        for piece in rows.chunks(GUARDS_PER_QUERY) {
+            let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for (row, _) in piece {
+                for (label, value) in shape.labels.iter().zip(row) {
+                    let known = values.entry(label).or_default();
+                    if !known.contains(&value.as_str()) {
+                        known.push(value);
+                    }
+                }
+            }
+            queries.push(Query {
+                promql: promql::render(&shape, &values),
+                labels: shape.labels.clone(),
+                rows: piece.iter().cloned().collect(),
+            });
+        }
+    }
+    queries
+}
+
+fn evidence(planned: PlannedEvidence, numbers: &[Result<Option<f64>, Unknown>]) -> Result<Evidence, Unknown> {
+    match planned {
+        PlannedEvidence::Counts { failed, total } => {
+            let total = numbers[total].clone()?.ok_or(Unknown::NoSeries)?;
+            // Missing failures with traffic present are zero failures: the series of a status begins with its first request.
+            let failed = numbers[failed].clone()?.unwrap_or(0.0);
+            Ok(Evidence::Counts { failed, total })
+        }
+        PlannedEvidence::Quantile { value, requests } => {
+            let requests = numbers[requests].clone()?.ok_or(Unknown::NoSeries)?;
+            let value = numbers[value].clone()?.ok_or(Unknown::NoSeries)?;
+            Ok(Evidence::Quantile { value, requests })
+        }
+        PlannedEvidence::Value(value) => Ok(Evidence::Value(numbers[value].clone()?.ok_or(Unknown::NoSeries)?)),
+    }
+}
+
+fn baseline(planned: PlannedBaseline, numbers: &[Result<Option<f64>, Unknown>]) -> Result<f64, Unknown> {
+    match planned {
+        PlannedBaseline::Fixed(value) => Ok(value),
+        PlannedBaseline::Number(number) => numbers[number].clone()?.ok_or(Unknown::NoSeries),
+        PlannedBaseline::Quantile { q, value, requests } => {
+            let requests = numbers[requests].clone()?.ok_or(Unknown::NoSeries)?;
+            let needed = BASELINE_REQUESTS_BEYOND / (1.0 - q);
+            if requests < needed {
+                return Err(Unknown::TooFewRequests { requests, needed });
+            }
+            numbers[value].clone()?.ok_or(Unknown::NoSeries)
+        }
+    }
+}
+
+/// A quantile as a whole number of millionths, which can be compared and hashed.
+fn millionths(quantile: f64) -> u32 {
+    // Validated to lie between 0 and 1.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let millionths = (quantile * 1e6).round() as u32;
+    millionths
+}

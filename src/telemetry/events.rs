@@ -1,0 +1,248 @@
+//! What can be told, and how each of it becomes a line and a metric.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metrics::{counter, gauge, histogram};
+use tracing::{debug, error, info, warn};
+
+use crate::engine::{GuardState, GuardStatus, Record, Withheld};
+use crate::http::Queue;
+use crate::notify::DeliveryEvent;
+
+use super::names;
+
+/// The verdicts that a trigger can have, for the metric that has one series for each.
+const VERDICTS: [&str; 4] = ["breach", "band", "clear", "unknown"];
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The process starts.
+    Started {
+        /// How many guards it watches.
+        guards: usize,
+        /// Whether it changes nothing.
+        dry_run: bool,
+    },
+    /// A tick was decided on.
+    Evaluated {
+        /// The instant of the tick.
+        at: Timestamp,
+        /// From the instant to the decision.
+        took: Duration,
+        /// Triggers that are known.
+        known: usize,
+        /// Triggers that are not.
+        unknown: usize,
+    },
+    /// Ticks were left out because the one before took too long.
+    Missed {
+        /// How many.
+        ticks: i64,
+    },
+    /// A query ended.
+    Queried {
+        /// `ok`, or why nothing is known.
+        result: &'static str,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The engine decided something, or that there is nothing to do.
+    Decided(&'a Record),
+    /// Something became of a notification.
+    Delivery(&'a DeliveryEvent),
+    /// A new configuration is in use.
+    Reloaded {
+        /// When.
+        at: Timestamp,
+        /// How many guards it has.
+        guards: usize,
+    },
+    /// A new configuration was refused; the old one stays.
+    ReloadRefused {
+        /// Everything that is wrong with it.
+        findings: &'a [crate::config::Finding],
+    },
+    /// An Event could not be left on an object.
+    NotAnnounced {
+        /// The object.
+        object: &'a str,
+        /// Why.
+        error: &'a dyn std::error::Error,
+    },
+    /// A signal asks to stop.
+    Stopping {
+        /// Rollbacks that are under way.
+        rolling_back: usize,
+    },
+    /// What was under way is finished, or was given up.
+    Stopped {
+        /// Notifications that were not delivered.
+        undelivered: usize,
+    },
+}
+
+impl Event<'_> {
+    /// Writes the line and counts.
+    pub fn emit(&self) {
+        match self {
+            Self::Started { guards, dry_run } => {
+                gauge!(names::BUILD_INFO, "version" => crate::VERSION).set(1.0);
+                info!(version = crate::VERSION, guards, dry_run, "Ripcord starts");
+            }
+            Self::Evaluated { at, took, known, unknown } => {
+                let result = match (known, unknown) {
+                    (_, 0) => "ok",
+                    (0, _) => "unknown",
+                    _ => "partly",
+                };
+                counter!(names::EVALUATIONS, "result" => result).increment(1);
+                histogram!(names::EVALUATION_DURATION).record(took.as_secs_f64());
+                gauge!(names::LAST_EVALUATION).set(unix(*at));
+                debug!(%at, ?took, known, unknown, "Evaluated");
+            }
+            Self::Missed { ticks } => {
+                counter!(names::EVALUATIONS, "result" => "missed").increment(ticks.unsigned_abs());
+                warn!(ticks, "Ticks were missed: the one before took longer than the interval");
+            }
+            Self::Queried { result, took } => {
+                counter!(names::QUERIES, "result" => *result).increment(1);
+                histogram!(names::QUERY_DURATION).record(took.as_secs_f64());
+            }
+            Self::Decided(record) => decided(record),
+            Self::Delivery(event) => delivery(event),
+            Self::Reloaded { at, guards } => {
+                gauge!(names::RELOAD_SUCCESS).set(1.0);
+                gauge!(names::RELOAD_TIMESTAMP).set(unix(*at));
+                info!(guards, "The configuration is loaded");
+            }
+            Self::ReloadRefused { findings } => {
+                gauge!(names::RELOAD_SUCCESS).set(0.0);
+                for finding in *findings {
+                    error!(%finding, "The new configuration is refused, the old one stays");
+                }
+            }
+            Self::NotAnnounced { object, error } => {
+                warn!(object, %error, "Could not leave a Kubernetes Event");
+            }
+            Self::Stopping { rolling_back } => info!(rolling_back, "Stopping: no more decisions"),
+            Self::Stopped { undelivered: 0 } => info!("Stopped"),
+            Self::Stopped { undelivered } => error!(undelivered, "Stopped with notifications that were not delivered"),
+        }
+    }
+}
+
+fn decided(record: &Record) {
+    match record {
+        Record::Transition { guard, from, to, incident, reason } => {
+            if *to == GuardState::RollingBack {
+                counter!(names::ROLLBACKS, "guard" => guard.clone(), "result" => "started").increment(1);
+            }
+            info!(guard, from = from.as_str(), to = to.as_str(), incident, reason, "The guard changes its state");
+        }
+        Record::Verdict { guard, trigger, verdict, reason } => {
+            info!(guard, trigger, verdict, reason, "The verdict changes");
+        }
+        Record::Withheld { guard, trigger, reason } => {
+            info!(guard, trigger, reason = withheld(reason), "The trigger holds, and nothing is done");
+        }
+        Record::Ignored { guard, reason } => info!(guard, reason, "Ignored"),
+        Record::Rollback { guard, incident, result, took } => {
+            counter!(names::ROLLBACKS, "guard" => guard.clone(), "result" => *result).increment(1);
+            if let Some(took) = took {
+                histogram!(names::ROLLBACK_DURATION).record(took.as_secs_f64());
+            }
+            match *result {
+                "failed" | "not_recovered" | "cannot_see" => {
+                    error!(guard, incident, result, ?took, "A person must look at the rollback");
+                }
+                _ => info!(guard, incident, result, ?took, "The rollback goes on"),
+            }
+        }
+    }
+}
+
+fn withheld(reason: &Withheld) -> String {
+    match reason {
+        Withheld::History => "the tick is of the past".to_owned(),
+        Withheld::Late(age) => format!("the tick is {age:?} old"),
+        Withheld::Paused => "the guard is paused".to_owned(),
+        Withheld::RollingBack => "a rollback is under way".to_owned(),
+        Withheld::Latched => "the guard was rolled back and waits to be re-armed".to_owned(),
+        Withheld::AtTarget => "the traffic is at the target already, and that was paged".to_owned(),
+        Withheld::NotBreaching => "at this tick it is not breaching".to_owned(),
+        Withheld::Unknown(unknown) => format!("unknown: {unknown}"),
+    }
+}
+
+fn delivery(event: &DeliveryEvent) {
+    let count = |receiver: &String, result: &'static str| {
+        counter!(names::NOTIFICATIONS, "receiver" => receiver.clone(), "result" => result).increment(1);
+    };
+    match event {
+        DeliveryEvent::Accepted { receiver, id, event, took, attempts } => {
+            count(receiver, "accepted");
+            info!(receiver, id, event = event.as_str(), ?took, attempts, "Delivered");
+        }
+        DeliveryEvent::Retrying { receiver, id, event, attempt, delay, error } => {
+            count(receiver, "retried");
+            warn!(receiver, id, event = event.as_str(), attempt, ?delay, error, "Not delivered yet");
+        }
+        DeliveryEvent::Dead { receiver, id, event, reason, .. } | DeliveryEvent::Dropped { receiver, id, event, reason, .. } => {
+            count(receiver, "lost");
+            error!(receiver, id, event = event.as_str(), reason, "A notification is lost");
+        }
+    }
+}
+
+/// The present values of everything that has one.
+#[derive(Debug)]
+pub struct Status<'a> {
+    /// The guards.
+    pub guards: &'a [GuardStatus],
+    /// What waits for each receiver.
+    pub queues: &'a [Queue],
+    /// Whether the last try to load a configuration worked.
+    pub reload_success: bool,
+    /// When the configuration in use was loaded.
+    pub loaded_at: Timestamp,
+}
+
+impl Status<'_> {
+    /// Sets every gauge anew, so that one that is no longer true is forgotten in time.
+    pub fn publish(&self) {
+        gauge!(names::BUILD_INFO, "version" => crate::VERSION).set(1.0);
+        gauge!(names::RELOAD_SUCCESS).set(f64::from(u8::from(self.reload_success)));
+        gauge!(names::RELOAD_TIMESTAMP).set(unix(self.loaded_at));
+        for guard in self.guards {
+            let name = &guard.guard;
+            for state in GuardState::ALL {
+                gauge!(names::GUARD_STATE, "guard" => name.clone(), "state" => state.as_str())
+                    .set(f64::from(u8::from(state == guard.state)));
+            }
+            gauge!(names::TRAFFIC_PERCENTAGE, "guard" => name.clone()).set(guard.percentage.map_or(f64::NAN, f64::from));
+            for trigger in &guard.triggers {
+                let labels = [("guard", name.clone()), ("trigger", trigger.trigger.clone())];
+                gauge!(names::TRIGGER_VALUE, &labels).set(trigger.value.unwrap_or(f64::NAN));
+                gauge!(names::TRIGGER_THRESHOLD, &labels).set(trigger.threshold);
+                gauge!(names::TRIGGER_HELD, &labels).set(trigger.held_seconds);
+                gauge!(names::TRIGGER_FOR, &labels).set(trigger.for_seconds);
+                for verdict in VERDICTS {
+                    gauge!(names::TRIGGER_VERDICT, "guard" => name.clone(), "trigger" => trigger.trigger.clone(), "verdict" => verdict)
+                        .set(f64::from(u8::from(verdict == trigger.verdict)));
+                }
+            }
+        }
+        #[allow(clippy::cast_precision_loss)]
+        for queue in self.queues {
+            gauge!(names::NOTIFICATION_QUEUE, "receiver" => queue.receiver.clone()).set(queue.waiting as f64);
+            gauge!(names::NOTIFICATION_OLDEST, "receiver" => queue.receiver.clone()).set(queue.oldest_seconds);
+        }
+    }
+}
+
+/// A time as Prometheus counts it.
+fn unix(time: Timestamp) -> f64 {
+    time.as_duration().as_secs_f64()
+}
