@@ -8,12 +8,12 @@ use serde_json::json;
 use crate::cli::{Check, Output};
 use crate::config::{self, Finding, LoadOptions, Settings};
 
-use super::Failure;
+use super::{Failure, environment};
 
 /// Says everything that is wrong with the files, or what they say.
 pub fn check(options: &Check) -> Result<(), Failure> {
     let load_options = LoadOptions { syntax_only: options.syntax_only };
-    let loaded = config::load(&options.files, std::env::vars(), load_options);
+    let loaded = config::load(&options.files, environment(), load_options);
     match (loaded, options.output) {
         (Ok(settings), Output::Text) => {
             for warning in &settings.warnings {

@@ -1,6 +1,6 @@
 //! `ripcord demo`.
-use crate::cli::Demo;
 use super::Failure;
+use crate::cli::Demo;
 /// Shows the whole story.
 pub fn demo(_options: &Demo) -> Result<(), Failure> {
     Ok(())

@@ -25,6 +25,11 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// The environment variables that are text. Ripcord's own are.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// The runtime of a command, and ring as everybody's source of cryptography: where two are compiled in, rustls picks none by itself.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     // An error means that there is one already, which serves as well.

@@ -11,7 +11,7 @@ use crate::kubernetes::Cluster;
 use crate::telemetry::{self, Metrics};
 
 use super::check::explain;
-use super::{Failure, runtime};
+use super::{Failure, environment, runtime};
 
 /// Runs until a signal ends it.
 pub fn run(options: &Run) -> Result<(), Failure> {
@@ -19,9 +19,9 @@ pub fn run(options: &Run) -> Result<(), Failure> {
     let settings = load(&files).map_err(|findings| Failure::BadInput(explain(&files, &findings)))?;
     telemetry::start_log()?;
     runtime()?.block_on(async {
-        let cluster = Cluster::connect()
-            .await
-            .context("cannot set up the connection to Kubernetes (KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount)")?;
+        let cluster = Cluster::connect().await.context(
+            "cannot set up the connection to Kubernetes (KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount)",
+        )?;
         let setup = Setup {
             settings,
             load: Box::new(move || load(&files)),
@@ -38,5 +38,5 @@ pub fn run(options: &Run) -> Result<(), Failure> {
 }
 
 fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {
-    config::load(files, std::env::vars(), LoadOptions::default())
+    config::load(files, environment(), LoadOptions::default())
 }

@@ -15,10 +15,12 @@ pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// The largest file of certificates: every public root together is a quarter of it.
 pub const MAX_CA_BYTES: u64 = 1024 * 1024;
 
-/// The longest duration that can be written. Anything longer is a slip, and sums of such durations stay far from overflow.
+/// The longest duration that can be written. Anything longer is a slip, and sums of such durations stay far from
+/// overflow.
 pub const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// The longest name of a guard, trigger or receiver: that of a DNS label, so that a name fits wherever Kubernetes wants one.
+/// The longest name of a guard, trigger or receiver: that of a DNS label, so that a name fits wherever Kubernetes wants
+/// one.
 pub const MAX_NAME: usize = 63;
 
 /// The time between two ticks: a shorter one sees nothing new, because Prometheus scrapes every 15 to 60 seconds.
@@ -40,14 +42,15 @@ pub const BLIND_AFTER: Duration = Duration::from_secs(2 * 60);
 /// How long one query may take: half an interval, so that a slow Prometheus costs no tick.
 pub const PROMETHEUS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the HTTP server listens: on every address, because the kubelet, Prometheus and people come from outside the pod.
-/// Without a token it only answers, it changes nothing.
+/// Where the HTTP server listens: on every address, because the kubelet, Prometheus and people come from outside the
+/// pod. Without a token it only answers, it changes nothing.
 pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8080));
 
 /// The window of a built-in signal: it holds five scrapes even where Prometheus scrapes only once a minute.
 pub const WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// The confirm window of a ratio or a quantile: the shortest that holds two scrapes where Prometheus scrapes every 30 s.
+/// The confirm window of a ratio or a quantile: the shortest that holds two scrapes where Prometheus scrapes every 30
+/// s.
 pub const CONFIRM_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long a breach must be observed: what the migration plan asks for.

@@ -1,4 +1,5 @@
-//! Reading a tree into raw shapes without ever stopping: what is wrong is collected, and the field remembers that it is.
+//! Reading a tree into raw shapes without ever stopping: what is wrong is collected, and the field remembers that it
+//! is.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -96,10 +97,7 @@ pub(super) fn read_field<T: Read>(node: Option<&Node>, problems: &mut Problems) 
             Field::Wrong
         }
         Some(node) => match T::read(node, problems) {
-            Some(value) => Field::Given(At {
-                path: node.path.clone(),
-                value,
-            }),
+            Some(value) => Field::Given(At { path: node.path.clone(), value }),
             None => Field::Wrong,
         },
     }
@@ -109,10 +107,9 @@ impl<T: Over> Over for Field<T> {
     fn over(&self, base: &Self) -> Self {
         match (self, base) {
             (Self::Missing, _) => base.clone(),
-            (Self::Given(own), Self::Given(base)) => Self::Given(At {
-                path: own.path.clone(),
-                value: own.value.over(&base.value),
-            }),
+            (Self::Given(own), Self::Given(base)) => {
+                Self::Given(At { path: own.path.clone(), value: own.value.over(&base.value) })
+            }
             (own, _) => own.clone(),
         }
     }
@@ -120,6 +117,12 @@ impl<T: Over> Over for Field<T> {
 
 fn wrong<T>(node: &Node, wanted: &str, problems: &mut Problems) -> Option<T> {
     problems.error(&node.path, format!("must be {wanted}, not {}", node.describe()));
+    None
+}
+
+/// The same for a map or a list.
+fn wrong_shape<T>(node: &Node, wanted: &str, problems: &mut Problems) -> Option<T> {
+    problems.error(&node.path, format!("must be {wanted}, not {}", node.describe_kind()));
     None
 }
 
@@ -147,15 +150,8 @@ fn read_text(node: &Node, problems: &mut Problems) -> Option<String> {
         Kind::Float(f) => f.to_string(),
         Kind::Null | Kind::List(_) | Kind::Map(_) => return wrong(node, "text", problems),
     };
-    let what = if matches!(node.kind, Kind::Bool(_)) {
-        "a boolean"
-    } else {
-        "a number"
-    };
-    problems.error(
-        &node.path,
-        format!("{bare} is {what} where text is needed; quote it: \"{bare}\""),
-    );
+    let what = if matches!(node.kind, Kind::Bool(_)) { "a boolean" } else { "a number" };
+    problems.error(&node.path, format!("{bare} is {what} where text is needed; quote it: \"{bare}\""));
     None
 }
 
@@ -227,6 +223,7 @@ impl Read for Percentage {
         };
         let percentage = parsed.filter(|p| *p <= 100).map(Self);
         if percentage.is_none() {
+            let written = units::shown(&written);
             let message = format!("{written} is no percentage; write a whole number from 0 to 100, like 5 or 5%");
             problems.error(&node.path, message);
         }
@@ -257,9 +254,7 @@ pub(super) struct Named<T>(pub(super) BTreeMap<String, Field<T>>);
 impl<T> Named<T> {
     /// The entries that are written rightly.
     pub(super) fn given(&self) -> impl Iterator<Item = (&String, &At<T>)> {
-        self.0
-            .iter()
-            .filter_map(|(name, field)| field.get().map(|at| (name, at)))
+        self.0.iter().filter_map(|(name, field)| field.get().map(|at| (name, at)))
     }
 }
 
@@ -280,12 +275,10 @@ impl<T: Over> Over for Named<T> {
 impl<T: Read> Read for Named<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.kind {
-            Kind::Map(map) => Some(Self(
-                map.iter()
-                    .map(|(name, node)| (name.clone(), read_field(Some(node), problems)))
-                    .collect(),
-            )),
-            _ => wrong(node, "a map", problems),
+            Kind::Map(map) => {
+                Some(Self(map.iter().map(|(name, node)| (name.clone(), read_field(Some(node), problems))).collect()))
+            }
+            _ => wrong_shape(node, "a map", problems),
         }
     }
 }
@@ -306,10 +299,8 @@ impl<T: Clone> Over for List<T> {}
 impl<T: Read> Read for List<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.kind {
-            Kind::List(items) => Some(Self(
-                items.iter().map(|item| read_field(Some(item), problems)).collect(),
-            )),
-            _ => wrong(node, "a list", problems),
+            Kind::List(items) => Some(Self(items.iter().map(|item| read_field(Some(item), problems)).collect())),
+            _ => wrong_shape(node, "a list", problems),
         }
     }
 }
@@ -325,7 +316,7 @@ impl Read for Texts {
         match &node.kind {
             Kind::List(_) => List::read(node, problems).map(Self),
             Kind::Text(_) | Kind::Untyped(_) => Some(Self(List(vec![read_field(Some(node), problems)]))),
-            _ => wrong(node, "a list of texts", problems),
+            _ => wrong_shape(node, "a list of texts", problems),
         }
     }
 }
@@ -335,29 +326,28 @@ pub(super) fn written(key: &'static str) -> &'static str {
     key.strip_prefix("r#").unwrap_or(key)
 }
 
-/// Says which keys of a map are not known, and returns its entries.
+/// Says which keys of a map are not known, and returns its entries, and whether there are such keys.
 pub(super) fn read_map<'a>(
     node: &'a Node,
     keys: &[&'static str],
     problems: &mut Problems,
-) -> Option<&'a BTreeMap<String, Node>> {
+) -> Option<(&'a BTreeMap<String, Node>, bool)> {
     let Kind::Map(map) = &node.kind else {
-        return wrong(node, "a map", problems);
+        return wrong_shape(node, "a map", problems);
     };
+    let mut unknown = false;
     for (key, node) in map {
         if !keys.contains(&key.as_str()) {
             unknown_key(key, &node.path, keys, problems);
+            unknown = true;
         }
     }
-    Some(map)
+    Some((map, unknown))
 }
 
 /// Says that a key is not known.
 pub(super) fn unknown_key(key: &str, path: &Path, keys: &[&'static str], problems: &mut Problems) {
-    problems.error(
-        path,
-        format!("unknown key {key:?}{}", super::suggest::hint(key, keys, "allowed here")),
-    );
+    problems.error(path, format!("unknown key {key:?}{}", super::suggest::hint(key, keys, "allowed here")));
 }
 
 /// Declares a raw shape: a map whose keys are all known and may all be missing. `fieldwise` is how one is written over
@@ -368,19 +358,21 @@ macro_rules! shape {
         #[derive(Debug, Clone, Default)]
         pub(super) struct $name {
             $(pub(super) $key: Field<$ty>,)*
+            /// Whether it has keys that are not known, so that what seems to be missing may just be misspelt.
+            pub(super) has_unknown_keys: bool,
         }
 
         impl Read for $name {
             fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-                let map = read_map(node, &[$(written(stringify!($key))),*], problems)?;
-                Some(Self { $($key: read_field(map.get(written(stringify!($key))), problems),)* })
+                let (map, has_unknown_keys) = read_map(node, &[$(written(stringify!($key))),*], problems)?;
+                Some(Self { $($key: read_field(map.get(written(stringify!($key))), problems),)* has_unknown_keys })
             }
         }
 
         impl $name {
             #[allow(dead_code, reason = "not every shape is written over another one")]
             fn fieldwise(&self, base: &Self) -> Self {
-                Self { $($key: self.$key.over(&base.$key),)* }
+                Self { $($key: self.$key.over(&base.$key),)* has_unknown_keys: self.has_unknown_keys }
             }
         }
     };

@@ -25,8 +25,8 @@ pub(super) enum FileError {
     NotText,
 }
 
-/// Reads a text file of at most `limit` bytes. What it is and how large it is are looked at first, so that neither a pipe
-/// nor a huge file holds anything up.
+/// Reads a text file of at most `limit` bytes. What it is and how large it is are looked at first, so that neither a
+/// pipe nor a huge file holds anything up.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     let unreadable = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => FileError::Missing,
@@ -45,11 +45,7 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     // The capacity is what the file needs, so that no copy of a secret stays behind in memory when the buffer grows.
     let capacity = usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1);
     let mut bytes = Vec::with_capacity(capacity);
-    File::open(path)
-        .map_err(unreadable)?
-        .take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    File::open(path).map_err(unreadable)?.take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > limit {
         return Err(FileError::TooLarge(limit));
     }

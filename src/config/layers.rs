@@ -1,5 +1,5 @@
-//! Layers: files in their order, then the environment. The `config` crate merges them: maps merge deep, anything else is
-//! replaced. What was built in as a default is put in later, where a value is missing.
+//! Layers: files in their order, then the environment. The `config` crate merges them: maps merge deep, anything else
+//! is replaced. What was built in as a default is put in later, where a value is missing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ struct Variable {
 }
 
 impl Layers {
-    /// Takes the files in their order, and from the environment what is a setting. The findings are about variables whose
-    /// names cannot be settings, whatever the settings are.
+    /// Takes the files in their order, and from the environment what is a setting. The findings are about variables
+    /// whose names cannot be settings, whatever the settings are.
     pub(super) fn new(
         files: Vec<(PathBuf, Tree)>,
         env: impl IntoIterator<Item = (String, String)>,
@@ -43,26 +43,21 @@ impl Layers {
         let mut env: Vec<_> = env.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         env.sort();
         for (name, value) in env {
-            let keys: Vec<String> = name[PREFIX.len()..]
-                .to_lowercase()
-                .split(SEPARATOR)
-                .map(str::to_owned)
-                .collect();
+            let keys: Vec<String> = name[PREFIX.len()..].to_lowercase().split(SEPARATOR).map(str::to_owned).collect();
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
             if keys.iter().any(|key| key.is_empty() || !key.chars().all(plain)) {
-                findings.push(Finding::of_variable(&name, format!(
-                    "is no name of a setting; it is made of keys with {SEPARATOR} between them, like {PREFIX}PROMETHEUS__URL"
-                )));
-                continue;
-            }
-            let clash = variables
-                .iter()
-                .find(|(_, v)| v.keys.starts_with(&keys) || keys.starts_with(&v.keys));
-            if let Some((other, _)) = clash {
                 findings.push(Finding::of_variable(
                     &name,
-                    format!("sets the same as {other}; set one of the two"),
+                    format!(
+                        "is no name of a setting; it is made of keys with {SEPARATOR} between them, like \
+                        {PREFIX}PROMETHEUS__URL"
+                    ),
                 ));
+                continue;
+            }
+            let clash = variables.iter().find(|(_, v)| v.keys.starts_with(&keys) || keys.starts_with(&v.keys));
+            if let Some((other, _)) = clash {
+                findings.push(Finding::of_variable(&name, format!("sets the same as {other}; set one of the two")));
                 continue;
             }
             variables.insert(name, Variable { value, keys });
@@ -76,19 +71,11 @@ impl Layers {
         for (_, tree) in &self.files {
             builder = builder.add_source(FileLayer(to_table(tree)));
         }
-        let variables = self
-            .env
-            .iter()
-            .map(|(name, v)| (name.clone(), v.value.clone()))
-            .collect();
-        let env = Environment::with_prefix(PREFIX.trim_end_matches(SEPARATOR))
-            .separator(SEPARATOR)
-            .source(Some(variables));
+        let variables = self.env.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect();
+        let env =
+            Environment::with_prefix(PREFIX.trim_end_matches(SEPARATOR)).separator(SEPARATOR).source(Some(variables));
         let merged = builder.add_source(env).build()?.collect()?;
-        Ok(node::from_config(
-            Path::root(),
-            config::Value::new(None, ValueKind::Table(merged)),
-        ))
+        Ok(node::from_config(Path::root(), config::Value::new(None, ValueKind::Table(merged))))
     }
 
     /// The keys at the top of a file that the `config` crate would take for paths (`guards.terminal: …`).
@@ -100,8 +87,8 @@ impl Layers {
         keys.flatten().filter(|key| !is_plain_key(key)).cloned().collect()
     }
 
-    /// Says where a path was written: the last file that has it all, else the one that has the longest part of it. What an
-    /// environment variable said is shown by the variable's name.
+    /// Says where a path was written: the last file that has it all, else the one that has the longest part of it. What
+    /// an environment variable said is shown by the variable's name.
     pub(super) fn finding(&self, path: &Path, message: String) -> Finding {
         if let Some(name) = self.variable_at(path) {
             return Finding::of_variable(name, message);
@@ -119,12 +106,7 @@ impl Layers {
             Some((_, file, line)) => (Some(file.clone()), Some(line)),
             None => (None, None),
         };
-        Finding {
-            file,
-            line,
-            path: path.to_string(),
-            message,
-        }
+        Finding { file, line, path: path.to_string(), message }
     }
 
     /// The environment variable that said what stands at a path.
@@ -160,12 +142,7 @@ impl Source for FileLayer {
     }
 
     fn collect(&self) -> Result<HashMap<String, config::Value>, config::ConfigError> {
-        Ok(self
-            .0
-            .iter()
-            .filter(|(key, _)| is_plain_key(key))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect())
+        Ok(self.0.iter().filter(|(key, _)| is_plain_key(key)).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 }
 

@@ -11,7 +11,8 @@
 //! | `validate` | what is meant, or everything that is wrong |
 //! | `settings`, `template` | what is meant |
 //!
-//! `defaults` holds every default and limit with its reason, `units` the units, `secret` the files with secrets.
+//! `defaults` holds every default and limit with its reason, `units` the units, `secret` the files with secrets,
+//! `problems` what was found so far, `suggest` what somebody probably meant, `promql` a look at queries.
 //!
 //! Layers, later over earlier: what is built in, the files in their order, environment variables like
 //! `RIPCORD__PROMETHEUS__URL`. Maps merge key by key, anything else is replaced. Keys in the name of a variable are
@@ -54,8 +55,8 @@ pub struct Finding {
     pub file: Option<PathBuf>,
     /// The line in the file, from 1.
     pub line: Option<usize>,
-    /// Where: `guards.terminal.triggers.error_rate.for`, or the name of an environment variable. Empty for the file as a
-    /// whole.
+    /// Where: `guards.terminal.triggers.error_rate.for`, or the name of an environment variable. Empty for the file as
+    /// a whole.
     pub path: String,
     /// What is wrong, and what would be right.
     pub message: String,
@@ -68,21 +69,11 @@ impl Finding {
     }
 
     fn of_file(file: PathBuf, line: Option<usize>, message: String) -> Self {
-        Self {
-            file: Some(file),
-            line,
-            path: String::new(),
-            message,
-        }
+        Self { file: Some(file), line, path: String::new(), message }
     }
 
     fn of_variable(name: &str, message: String) -> Self {
-        Self {
-            file: None,
-            line: None,
-            path: name.to_owned(),
-            message,
-        }
+        Self { file: None, line: None, path: name.to_owned(), message }
     }
 }
 
@@ -111,8 +102,8 @@ pub struct LoadOptions {
 
 /// Loads a configuration from files, later ones over earlier ones, and environment variables over all of them.
 ///
-/// The error is everything that is wrong. It is never empty. Where a file cannot be read or is no YAML, nothing else is looked
-/// at: what it should have said would seem to be missing.
+/// The error is everything that is wrong. It is never empty. Where a file cannot be read or is no YAML, nothing else is
+/// looked at: what it should have said would seem to be missing.
 pub fn load(
     paths: &[PathBuf],
     env: impl IntoIterator<Item = (String, String)>,
@@ -129,11 +120,7 @@ pub fn load(
             }
         };
         let (tree, errors) = yaml::parse(&text);
-        findings.extend(
-            errors
-                .into_iter()
-                .map(|e| Finding::of_file(path.clone(), e.line, e.message)),
-        );
+        findings.extend(errors.into_iter().map(|e| Finding::of_file(path.clone(), e.line, e.message)));
         files.extend(tree.map(|tree| (path.clone(), tree)));
     }
     if files.len() < paths.len() {
@@ -145,12 +132,7 @@ pub fn load(
         Ok(node) => node,
         Err(error) => {
             let message = format!("the layers cannot be merged: {error}");
-            findings.push(Finding {
-                file: None,
-                line: None,
-                path: String::new(),
-                message,
-            });
+            findings.push(Finding { file: None, line: None, path: String::new(), message });
             return Err(findings);
         }
     };

@@ -31,6 +31,18 @@ pub(super) enum Kind {
 }
 
 impl Node {
+    /// What kind of thing it is, without what it says: a text in the place of a map may be a secret.
+    pub(super) fn describe_kind(&self) -> &'static str {
+        match &self.kind {
+            Kind::Null => "nothing",
+            Kind::Bool(_) => "true or false",
+            Kind::Int(_) | Kind::Float(_) => "a number",
+            Kind::Text(_) | Kind::Untyped(_) => "a text",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a map",
+        }
+    }
+
     /// What it is, in words.
     pub(super) fn describe(&self) -> String {
         match &self.kind {
@@ -57,19 +69,12 @@ pub(super) fn from_config(path: Path, value: config::Value) -> Node {
         ValueKind::String(text) => Kind::Text(text),
         // The layers hold no wider numbers; were there any, their text would say the same.
         wide @ (ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_)) => Kind::Text(wide.to_string()),
-        ValueKind::Array(items) => Kind::List(
-            items
-                .into_iter()
-                .enumerate()
-                .map(|(i, item)| from_config(path.index(i), item))
-                .collect(),
-        ),
-        ValueKind::Table(table) => Kind::Map(
-            table
-                .into_iter()
-                .map(|(key, value)| (key.clone(), from_config(path.key(&key), value)))
-                .collect(),
-        ),
+        ValueKind::Array(items) => {
+            Kind::List(items.into_iter().enumerate().map(|(i, item)| from_config(path.index(i), item)).collect())
+        }
+        ValueKind::Table(table) => {
+            Kind::Map(table.into_iter().map(|(key, value)| (key.clone(), from_config(path.key(&key), value))).collect())
+        }
     };
     Node { path, kind }
 }

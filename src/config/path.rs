@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One step of a path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Segment {
     /// A key of a map.
     Key(String),
@@ -12,7 +12,7 @@ pub(super) enum Segment {
 }
 
 /// Where something stands in a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Path(Vec<Segment>);
 
 impl Path {
@@ -54,11 +54,7 @@ impl fmt::Display for Path {
                     }
                     let plain =
                         !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-                    if plain {
-                        f.write_str(key)?
-                    } else {
-                        write!(f, "{key:?}")?
-                    }
+                    if plain { f.write_str(key)? } else { write!(f, "{key:?}")? }
                 }
             }
         }

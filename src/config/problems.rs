@@ -1,18 +1,28 @@
 //! Collects everything that is wrong, so that all of it is said at once.
 
+use std::collections::HashMap;
+
 use super::path::{Path, Segment};
 
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     /// What makes the configuration unusable.
-    pub(super) errors: Vec<Problem>,
+    pub(super) errors: Found,
     /// What is worth a second look.
-    pub(super) warnings: Vec<Problem>,
+    pub(super) warnings: Found,
     /// The guard that is being looked at.
     guard: Option<String>,
     /// How many guards were looked at.
     guards: usize,
+}
+
+/// Problems in the order they were found in, each once.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    list: Vec<Problem>,
+    /// Where in the list what is said of a place stands: a file may have very many problems.
+    places: HashMap<(Path, String), usize>,
 }
 
 /// One of them.
@@ -28,12 +38,12 @@ pub(super) struct Problem {
 impl Problems {
     /// Adds an error.
     pub(super) fn error(&mut self, at: &Path, message: impl Into<String>) {
-        add(&mut self.errors, at, message.into(), self.guard.as_ref());
+        self.errors.add(at, message.into(), self.guard.as_ref());
     }
 
     /// Adds a warning.
     pub(super) fn warn(&mut self, at: &Path, message: impl Into<String>) {
-        add(&mut self.warnings, at, message.into(), self.guard.as_ref());
+        self.warnings.add(at, message.into(), self.guard.as_ref());
     }
 
     /// Takes a value, or adds the error that there is instead.
@@ -64,10 +74,19 @@ impl Problems {
     }
 }
 
-fn add(list: &mut Vec<Problem>, at: &Path, message: String, guard: Option<&String>) {
-    match list.iter_mut().find(|p| p.path == *at && p.message == message) {
-        Some(problem) if guard.is_none_or(|guard| problem.guards.contains(guard)) => {}
-        Some(problem) => problem.guards.extend(guard.cloned()),
-        None => list.push(Problem { path: at.clone(), message, guards: guard.cloned().into_iter().collect() }),
+impl Found {
+    /// Them all.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+
+    fn add(&mut self, at: &Path, message: String, guard: Option<&String>) {
+        let next = self.list.len();
+        let place = *self.places.entry((at.clone(), message.clone())).or_insert(next);
+        if place == next {
+            self.list.push(Problem { path: at.clone(), message, guards: Vec::new() });
+        }
+        let names = &mut self.list[place].guards;
+        names.extend(guard.filter(|guard| names.last() != Some(*guard)).cloned());
     }
 }

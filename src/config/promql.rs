@@ -1,7 +1,7 @@
 //! A look at a PromQL query without a parser for it: brackets and quotes must be balanced.
 //!
-//! More would refuse what the server takes: VictoriaMetrics and others understand more than Prometheus does. The server itself
-//! judges the query in `ripcord preflight`.
+//! More would refuse what the server takes: VictoriaMetrics and others understand more than Prometheus does. The server
+//! itself judges the query in `ripcord preflight`.
 
 /// Says what is wrong with a query, as far as that can be seen.
 pub(super) fn check(query: &str) -> Result<(), String> {

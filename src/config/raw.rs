@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::field::{
-    AnyText, Field, List, Named, Over, Percentage, Read, Texts, read_field, read_map, shape, written,
-};
+use super::field::{AnyText, Field, List, Named, Over, Percentage, Read, Texts, read_field, read_map, shape, written};
 use super::node::Node;
 use super::problems::Problems;
 use super::units::Scalar;
@@ -344,8 +342,8 @@ impl Over for Rollback {
 
 impl Over for Trigger {
     /// A trigger that measures something else takes nothing from the default of its name. Keys that exclude one another
-    /// replace one another. A threshold of another kind takes the default's clear level and baseline away with the default's
-    /// threshold: they would be in another unit.
+    /// replace one another. A threshold of another kind takes the default's clear level and baseline away with the
+    /// default's threshold: they would be in another unit.
     fn over(&self, base: &Self) -> Self {
         if self.measures_other_than(base) {
             return self.clone();
@@ -373,9 +371,10 @@ impl Over for Trigger {
 
 impl Trigger {
     fn measures_other_than(&self, base: &Self) -> bool {
+        let base_says = base.signal.is_written() || base.promql.is_written();
         let other_signal = self.signal.is_written() && self.signal.value() != base.signal.value();
-        let other_way = self.promql.is_written() && base.promql.is_missing();
-        other_signal || other_way
+        let other_way = self.promql.is_written() && base.signal.is_written();
+        base_says && (other_signal || other_way)
     }
 
     fn has_threshold(&self) -> bool {
@@ -383,10 +382,6 @@ impl Trigger {
     }
 
     fn kinds(&self) -> [bool; 3] {
-        [
-            self.above.is_written(),
-            self.below.is_written(),
-            self.degraded_by.is_written(),
-        ]
+        [self.above.is_written(), self.below.is_written(), self.degraded_by.is_written()]
     }
 }

@@ -17,13 +17,10 @@ pub struct SecretError {
 }
 
 impl SecretFile {
-    /// Reads the secret: a regular file of UTF-8 text of at most 64 KiB that is not empty. Line ends at its end are not part
-    /// of it. A relative path starts at the working directory of the process.
+    /// Reads the secret: a regular file of UTF-8 text of at most 64 KiB that is not empty. Line ends at its end are not
+    /// part of it. A relative path starts at the working directory of the process.
     pub fn read(&self) -> Result<SecretString, SecretError> {
-        let error = |reason| SecretError {
-            path: self.0.clone(),
-            reason,
-        };
+        let error = |reason| SecretError { path: self.0.clone(), reason };
         let mut text = read_text(&self.0, MAX_SECRET_BYTES).map_err(error)?;
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         if text.trim().is_empty() {

@@ -237,7 +237,7 @@ pub struct Webhook {
     pub url: WebhookUrl,
     /// The shape of the body.
     pub format: WebhookFormat,
-    /// The file with the key of the signature.
+    /// The file with the key of the signature; for `Pagerduty`, which needs it, with the integration's routing key.
     pub secret_file: Option<SecretFile>,
     /// A file with a bearer token.
     pub bearer_token_file: Option<SecretFile>,

@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
 }
 
 /// `; did you mean "x"?`, or the list of what there is.
-pub(super) fn hint<'a>(written: &str, candidates: &[&'a str], what: &str) -> String {
+pub(super) fn hint(written: &str, candidates: &[&str], what: &str) -> String {
     match nearest(written, candidates.iter().copied()) {
         Some(c) => format!("; did you mean {c:?}?"),
         None if candidates.is_empty() => String::new(),

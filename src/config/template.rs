@@ -41,9 +41,7 @@ impl Template {
             };
             let name = &after[..end];
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err(format!(
-                    "{name:?} is no variable name in {text:?}: letters, digits and _"
-                ));
+                return Err(format!("{name:?} is no variable name in {text:?}: letters, digits and _"));
             }
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain)));

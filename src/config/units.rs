@@ -22,8 +22,22 @@ impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(n) => write!(f, "{n}"),
-            Self::Text(t) => f.write_str(t),
+            Self::Text(t) => f.write_str(&shown(t)),
         }
+    }
+}
+
+/// The longest text that a message repeats as it was written: any value with a unit is shorter.
+const MAX_SHOWN: usize = 60;
+
+/// A text as a message repeats it: short and plain ones as written, others quoted and cut, so that a message stays one
+/// line.
+pub(super) fn shown(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| !c.is_control());
+    match text.char_indices().nth(MAX_SHOWN) {
+        None if plain => text.to_owned(),
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", &text[..end]),
     }
 }
 
@@ -50,10 +64,11 @@ const BYTE_UNITS: [(&str, f64); 8] = [
     ("T", 1e12),
 ];
 
-/// A duration as Prometheus writes them: `30s`, `5m`, `1d`, `1h30m`, `250ms`. The larger unit comes first, each one once.
+/// A duration as Prometheus writes them: `30s`, `5m`, `1d`, `1h30m`, `250ms`. The larger unit comes first, each one
+/// once.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text} is no duration; write it with a unit, like 90s or 5m");
-    let too_long = || format!("{text} is longer than a year");
+    let bad = || format!("{} is no duration; write it with a unit, like 90s or 5m", shown(text));
+    let too_long = || format!("{} is longer than a year", shown(text));
     if text == "0" || text.is_empty() {
         return Err(bad());
     }
@@ -70,18 +85,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             return Err(bad());
         }
         let number: u64 = number.parse().map_err(|_| too_long())?;
-        millis = number
-            .checked_mul(*factor)
-            .and_then(|n| millis.checked_add(n))
-            .ok_or_else(too_long)?;
+        millis = number.checked_mul(*factor).and_then(|n| millis.checked_add(n)).ok_or_else(too_long)?;
         rest = &after[letters..];
     }
     let duration = Duration::from_millis(millis);
-    if duration > MAX_DURATION {
-        Err(too_long())
-    } else {
-        Ok(duration)
-    }
+    if duration > MAX_DURATION { Err(too_long()) } else { Ok(duration) }
 }
 
 /// A duration in words, the way it is written in a configuration.
@@ -118,9 +126,7 @@ pub(super) fn share(written: &Scalar) -> Result<f64, String> {
     if value > 0.0 && value < 1.0 {
         Ok(value)
     } else {
-        Err(format!(
-            "{written} is out of range; it must be above 0% and below 100%, like 1% or 0.01"
-        ))
+        Err(format!("{written} is out of range; it must be above 0% and below 100%, like 1% or 0.01"))
     }
 }
 
@@ -130,9 +136,7 @@ pub(super) fn growth(written: &Scalar) -> Result<f64, String> {
     if value > 0.0 {
         Ok(value)
     } else {
-        Err(format!(
-            "{written} is out of range; it must be above 0%, like 50% or 0.5"
-        ))
+        Err(format!("{written} is out of range; it must be above 0%, like 50% or 0.5"))
     }
 }
 
@@ -145,9 +149,7 @@ pub(super) fn latency(written: &Scalar) -> Result<f64, String> {
     match parsed {
         Some(value) if value > 0.0 => Ok(value),
         Some(_) => Err(format!("{written} is out of range; a latency must be above 0")),
-        None => Err(format!(
-            "{written} is no latency; write it with a unit, like 120ms or 1.2s"
-        )),
+        None => Err(format!("{written} is no latency; write it with a unit, like 120ms or 1.2s")),
     }
 }
 
@@ -164,8 +166,8 @@ pub(super) fn rate(written: &Scalar) -> Result<f64, String> {
     }
 }
 
-/// What a PromQL query is compared with: a bare number, or one with a unit. `m` is a thousandth, as in Kubernetes (`200m`
-/// of a core), never minutes.
+/// What a PromQL query is compared with: a bare number, or one with a unit. `m` is a thousandth, as in Kubernetes
+/// (`200m` of a core), never minutes.
 pub(super) fn quantity(written: &Scalar) -> Result<(f64, Unit), String> {
     let text = match written {
         Scalar::Number(n) => return Ok((*n, Unit::None)),
@@ -197,14 +199,8 @@ fn seconds(text: &str) -> Option<f64> {
 
 /// A plain decimal number. What `f64` would take besides (`inf`, `nan`) is none.
 pub(super) fn number(text: &str) -> Option<f64> {
-    let decimal = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
-    if decimal {
-        text.parse::<f64>().ok().filter(|n| n.is_finite())
-    } else {
-        None
-    }
+    let decimal = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
+    if decimal { text.parse::<f64>().ok().filter(|n| n.is_finite()) } else { None }
 }
 
 /// Percent to a ratio. Division keeps what was written: `0.5 / 100` is nearer to 0.005 than `0.5 * 0.01`.

@@ -1,7 +1,8 @@
 //! YAML text to a tree that knows its lines.
 //!
-//! It reads the parser's events one by one and keeps its own stack, so that no depth of nesting can overflow the program's.
-//! Anchors, aliases and tags are refused: aliases of aliases grow without bound, and none of the three is needed here.
+//! It reads the parser's events one by one and keeps its own stack, so that no depth of nesting can overflow the
+//! program's. Anchors, aliases and tags are refused: aliases of aliases grow without bound, and none of the three is
+//! needed here.
 
 use std::collections::BTreeMap;
 
@@ -78,15 +79,8 @@ impl Tree {
 
 /// A map or a list that is being read.
 enum Open {
-    List {
-        line: usize,
-        items: Vec<Tree>,
-    },
-    Map {
-        line: usize,
-        entries: BTreeMap<String, Tree>,
-        key: Option<(String, usize)>,
-    },
+    List { line: usize, items: Vec<Tree> },
+    Map { line: usize, entries: BTreeMap<String, Tree>, key: Option<(String, usize)> },
 }
 
 /// Reads one file's text. Some errors leave a tree to look at further, others do not.
@@ -110,12 +104,7 @@ fn read(text: &str, errors: &mut Vec<YamlError>) -> Result<Tree, YamlError> {
             line: Some(e.marker().line()),
             message: format!("is no valid YAML: {}", e.info()),
         })?;
-        let refuse = |message: &str| {
-            Err(YamlError {
-                line: Some(mark.line()),
-                message: message.to_owned(),
-            })
-        };
+        let refuse = |message: &str| Err(YamlError { line: Some(mark.line()), message: message.to_owned() });
         let done = match event {
             Event::StreamEnd => break,
             Event::Nothing | Event::StreamStart | Event::DocumentEnd => continue,
@@ -137,28 +126,16 @@ fn read(text: &str, errors: &mut Vec<YamlError>) -> Result<Tree, YamlError> {
             }
             Event::SequenceStart(..) => {
                 let line = key_line(&open, mark)?;
-                open.push(Open::List {
-                    line,
-                    items: Vec::new(),
-                });
+                open.push(Open::List { line, items: Vec::new() });
                 continue;
             }
             Event::MappingStart(..) => {
                 let line = key_line(&open, mark)?;
-                open.push(Open::Map {
-                    line,
-                    entries: BTreeMap::new(),
-                    key: None,
-                });
+                open.push(Open::Map { line, entries: BTreeMap::new(), key: None });
                 continue;
             }
             Event::Scalar(text, style, ..) => {
-                if let Some(Open::Map {
-                    entries,
-                    key: key @ None,
-                    ..
-                }) = open.last_mut()
-                {
+                if let Some(Open::Map { entries, key: key @ None, .. }) = open.last_mut() {
                     if style == TScalarStyle::Plain && matches!(Yaml::from_str(&text), Yaml::Null) {
                         return refuse("a key is missing before the colon");
                     }
@@ -172,20 +149,11 @@ fn read(text: &str, errors: &mut Vec<YamlError>) -> Result<Tree, YamlError> {
                     continue;
                 }
                 let line = key_line(&open, mark)?;
-                Tree {
-                    line,
-                    value: scalar(text, style),
-                }
+                Tree { line, value: scalar(text, style) }
             }
             Event::SequenceEnd | Event::MappingEnd => match open.pop() {
-                Some(Open::List { line, items }) => Tree {
-                    line,
-                    value: Value::List(items),
-                },
-                Some(Open::Map { line, entries, .. }) => Tree {
-                    line,
-                    value: Value::Map(entries),
-                },
+                Some(Open::List { line, items }) => Tree { line, value: Value::List(items) },
+                Some(Open::Map { line, entries, .. }) => Tree { line, value: Value::Map(entries) },
                 None => return refuse("is no valid YAML: something ends that never began"),
             },
         };
@@ -201,15 +169,10 @@ fn read(text: &str, errors: &mut Vec<YamlError>) -> Result<Tree, YamlError> {
         }
     }
     match root {
-        Some(
-            tree @ Tree {
-                value: Value::Map(_), ..
-            },
-        ) => Ok(tree),
-        None | Some(Tree { value: Value::Null, .. }) => Err(YamlError {
-            line: None,
-            message: "is empty; it needs at least prometheus: and guards:".to_owned(),
-        }),
+        Some(tree @ Tree { value: Value::Map(_), .. }) => Ok(tree),
+        None | Some(Tree { value: Value::Null, .. }) => {
+            Err(YamlError { line: None, message: "is empty; it needs at least prometheus: and guards:".to_owned() })
+        }
         Some(tree) => Err(YamlError {
             line: Some(tree.line),
             message: "must be a map at the top, like `prometheus: {url: …}`".to_owned(),
@@ -220,9 +183,7 @@ fn read(text: &str, errors: &mut Vec<YamlError>) -> Result<Tree, YamlError> {
 /// The line of a node that begins here: that of its key in a map.
 fn key_line(open: &[Open], mark: Marker) -> Result<usize, YamlError> {
     match open.last() {
-        Some(Open::Map {
-            key: Some((_, line)), ..
-        }) => Ok(*line),
+        Some(Open::Map { key: Some((_, line)), .. }) => Ok(*line),
         Some(Open::Map { key: None, .. }) => Err(YamlError {
             line: Some(mark.line()),
             message: "a map or a list cannot be a key; quote the text if it begins with { or [".to_owned(),

@@ -92,9 +92,9 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     let (measured_to, mut measured) = mpsc::channel::<Measured>(1);
     let mut signals = Signals::listen().context("cannot listen for signals")?;
 
-    let listener = tokio::net::TcpListener::bind(settings.http.listen)
-        .await
-        .with_context(|| format!("cannot listen on {} (http.listen): is another Ripcord running?", settings.http.listen))?;
+    let listener = tokio::net::TcpListener::bind(settings.http.listen).await.with_context(|| {
+        format!("cannot listen on {} (http.listen): is another Ripcord running?", settings.http.listen)
+    })?;
     let address = listener.local_addr().context("the address of the HTTP server")?;
     let outbox = Outbox::start(
         &settings.receivers,
@@ -296,7 +296,8 @@ impl Daemon {
             Err(error) => return refuse(self, &[Finding::at(String::new(), error.to_string())]),
         };
         let settings = &world.settings;
-        if let Err(findings) = self.outbox.reconfigure(&settings.receivers, settings.links.clone(), runbooks(settings)) {
+        if let Err(findings) = self.outbox.reconfigure(&settings.receivers, settings.links.clone(), runbooks(settings))
+        {
             return refuse(self, &findings);
         }
         let engine = world.engine_settings(self.dry_run);
@@ -425,7 +426,8 @@ impl Daemon {
             .map(|g| g.guard)
             .collect();
         if unfinished.is_empty() {
-            return self.notice(Event::WatchdogStopping, "Ripcord stops: nothing is watched until it runs again".to_owned());
+            return self
+                .notice(Event::WatchdogStopping, "Ripcord stops: nothing is watched until it runs again".to_owned());
         }
         let summary = format!("Ripcord stops with a rollback that is not done: {}", unfinished.join(", "));
         Notification {

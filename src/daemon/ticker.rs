@@ -28,12 +28,7 @@ pub struct Measured {
 }
 
 /// Measures at every tick, for ever; it ends when nobody listens.
-pub async fn tick(
-    clock: Clock,
-    world: watch::Receiver<Arc<World>>,
-    shares: Shares,
-    out: mpsc::Sender<Measured>,
-) {
+pub async fn tick(clock: Clock, world: watch::Receiver<Arc<World>>, shares: Shares, out: mpsc::Sender<Measured>) {
     let mut last: Option<(Timestamp, Duration)> = None;
     loop {
         let interval = world.borrow().settings.evaluation.interval;

@@ -10,6 +10,7 @@ use super::input::{StepReport, Unknown};
 
 /// One thing for the daemon to do. The order in the returned list is the order to begin them in.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a tick makes a handful, and each lives for microseconds")]
 pub enum Action {
     /// Save the state before beginning what follows in the list.
     Journal,

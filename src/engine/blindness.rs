@@ -85,10 +85,10 @@ impl Blindness {
         }
         let mut actions = Vec::new();
         for (severity, found) in newly {
-            let story = self
-                .stories
-                .entry(severity)
-                .or_insert_with(|| Story { id: incident::id(&format!("watchdog-blind-{}", severity.as_str()), at), pages: 0 });
+            let story = self.stories.entry(severity).or_insert_with(|| Story {
+                id: incident::id(&format!("watchdog-blind-{}", severity.as_str()), at),
+                pages: 0,
+            });
             actions.push(Action::Journal);
             actions.push(Action::Notify(blind(story, severity, &found, blind_after, now)));
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, ChangeOrder, Event, Notification, Record, Severity, TriggerFacts, Withheld};
 use super::incident::{self, Incident, IncidentKind, Page, Verification};
 use super::input::{ChangeReport, Command, Observation, Progress, StepResult, TickKind, Unknown};
-use super::settings::{GuardSettings, TriggerAction, TriggerSettings};
+use super::settings::{GuardSettings, Measure, TriggerAction, TriggerSettings};
 use super::trigger::{Assessment, Clocks, Verdict, since};
 use super::words;
 
@@ -109,7 +109,15 @@ pub(super) struct Trigger {
 
 impl Trigger {
     pub fn new(settings: TriggerSettings) -> Self {
-        Self { settings, clocks: Clocks::default(), assessment: None, firing: None, blind: None, dark: None, withheld: None }
+        Self {
+            settings,
+            clocks: Clocks::default(),
+            assessment: None,
+            firing: None,
+            blind: None,
+            dark: None,
+            withheld: None,
+        }
     }
 
     fn verdict(&self) -> Option<&Verdict> {
@@ -313,10 +321,11 @@ impl Guard {
         rules: Rules,
         actions: &mut Vec<Action>,
     ) {
-        let firing = self.firing(TriggerAction::Rollback, actions);
+        let mut firing = self.firing(TriggerAction::Rollback, actions);
         if firing.is_empty() {
             return;
         }
+        firing.sort_by_key(|&i| telling(&self.triggers[i].settings.measure));
         let target = self.next_rung();
         let why_not = match (may_act, self.state, &self.incident) {
             (Err(why), ..) => Some(why),
@@ -353,7 +362,13 @@ impl Guard {
         }
     }
 
-    fn new_incident(&mut self, kind: IncidentKind, reason: String, facts: Vec<TriggerFacts>, now: Timestamp) -> Incident {
+    fn new_incident(
+        &mut self,
+        kind: IncidentKind,
+        reason: String,
+        facts: Vec<TriggerFacts>,
+        now: Timestamp,
+    ) -> Incident {
         let mut id = incident::id(&self.settings.name, now);
         let taken = self.closed.iter().chain(&self.incident).filter(|i| i.id.starts_with(&id)).count();
         if taken > 0 {
@@ -375,13 +390,8 @@ impl Guard {
         self.retire(now);
         incident.from_percentage = self.share.as_ref().ok().copied();
         incident.begin_rung(to, &self.settings.rollback.steps);
-        let summary = format!(
-            "{}{}: {}, rolling back {}",
-            dry(rules),
-            self.settings.name,
-            incident.reason,
-            incident.movement()
-        );
+        let summary =
+            format!("{}{}: {}, rolling back {}", dry(rules), self.settings.name, incident.reason, incident.movement());
         let page = incident.page(
             now,
             Page {
@@ -625,12 +635,8 @@ impl Guard {
         incident.verification = Some(verification);
         page.summary = format!("{}: {}", self.settings.name, page.summary);
         let reason = page.summary.clone();
-        let record = Record::Rollback {
-            guard: self.settings.name.clone(),
-            incident: incident.id.clone(),
-            result,
-            took: None,
-        };
+        let record =
+            Record::Rollback { guard: self.settings.name.clone(), incident: incident.id.clone(), result, took: None };
         let page = incident.page(now, page);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
@@ -703,7 +709,9 @@ impl Guard {
 
     /// A change that somebody undid is paged, once. Ripcord does not fight.
     fn watch_the_change(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
-        if !matches!(self.state, GuardState::Verifying | GuardState::RolledBack | GuardState::NotRecovered) || rules.dry_run {
+        if !matches!(self.state, GuardState::Verifying | GuardState::RolledBack | GuardState::NotRecovered)
+            || rules.dry_run
+        {
             return;
         }
         let (Ok(share), Some(incident)) = (&self.share, &mut self.incident) else { return };
@@ -775,7 +783,11 @@ impl Guard {
         let changed = incident.steps.iter().any(|s| matches!(s.result, StepResult::Changed | StepResult::WouldChange));
         let took = since(incident.opened_at, now);
         let summary = if rules.dry_run {
-            format!("[dry run] {}: would have been rolled back {}; nothing was changed", self.settings.name, incident.movement())
+            format!(
+                "[dry run] {}: would have been rolled back {}; nothing was changed",
+                self.settings.name,
+                incident.movement()
+            )
         } else if changed {
             format!(
                 "{}: rolled back {} in {}; checking that it helps",
@@ -784,7 +796,10 @@ impl Guard {
                 words::duration(took)
             )
         } else {
-            format!("{}: every step was at {} % already; nothing was changed", self.settings.name, incident.to_percentage)
+            format!(
+                "{}: every step was at {} % already; nothing was changed",
+                self.settings.name, incident.to_percentage
+            )
         };
         let reason = summary.clone();
         let record = Record::Rollback {
@@ -864,7 +879,9 @@ impl Guard {
     pub fn command(&mut self, command: Command, now: Timestamp, rules: Rules) -> Vec<Action> {
         let mut actions = Vec::new();
         match command {
-            Command::Rollback { reason, percentage } => self.roll_back_by_hand(&reason, percentage, now, rules, &mut actions),
+            Command::Rollback { reason, percentage } => {
+                self.roll_back_by_hand(&reason, percentage, now, rules, &mut actions)
+            }
             Command::Rearm => self.rearm(now, &mut actions),
             Command::Pause { until } => self.pause(until, now, &mut actions),
             Command::Resume if self.pause.is_some() => {
@@ -932,7 +949,11 @@ impl Guard {
         self.pause = Some(Pause { until, from });
         let page = self.told(
             Event::GuardPaused,
-            format!("{}: paused until {}; nothing is rolled back until then", self.settings.name, until.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            format!(
+                "{}: paused until {}; nothing is rolled back until then",
+                self.settings.name,
+                until.strftime("%Y-%m-%dT%H:%M:%SZ")
+            ),
             now,
         );
         actions.push(Action::Journal);
@@ -1013,6 +1034,16 @@ impl Trigger {
             ),
             None => words::label(&self.settings),
         }
+    }
+}
+
+/// Of several triggers that fire together, a page names the one first that says most about the cause.
+fn telling(measure: &Measure) -> u8 {
+    match measure {
+        Measure::FailureRatio => 0,
+        Measure::Quantile { .. } | Measure::QuantileDegradation { .. } => 1,
+        Measure::Availability => 2,
+        Measure::Value | Measure::ValueDegradation | Measure::ValueDrop => 3,
     }
 }
 

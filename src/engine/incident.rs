@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Event, Notification, RollbackFacts, Severity, TriggerFacts};
 use super::input::{StepReport, StepResult};
-use super::words;
 
 /// One story of a guard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -200,6 +199,9 @@ impl Incident {
 
     /// The move in words: `25 % -> 0 %`.
     pub(super) fn movement(&self) -> String {
-        format!("{} -> {} %", words::share(self.from_percentage), self.to_percentage)
+        match self.from_percentage {
+            Some(from) => format!("{from} % -> {} %", self.to_percentage),
+            None => format!("to {} % (the present share is not known)", self.to_percentage),
+        }
     }
 }

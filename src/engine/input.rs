@@ -158,13 +158,17 @@ impl Unknown {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSeries => f.write_str("the query gave no series (labels that match nothing, or fewer than two scrapes in the window)"),
+            Self::NoSeries => f.write_str(
+                "the query gave no series (labels that match nothing, or fewer than two scrapes in the window)",
+            ),
             Self::NoTraffic => f.write_str("no requests in the window"),
             Self::TooFewRequests { requests, needed } => {
                 write!(f, "{requests:.0} requests in the window, too few to tell (needs {needed:.0})")
             }
             Self::NotANumber => f.write_str("the answer is not a number"),
-            Self::SeveralSeries(n) => write!(f, "the query gave {n} series where one number is wanted; aggregate it, for example with max()"),
+            Self::SeveralSeries(n) => {
+                write!(f, "the query gave {n} series where one number is wanted; aggregate it, for example with max()")
+            }
             Self::QueryFailed(e) => write!(f, "the query failed: {e}"),
             Self::TimedOut(after) => write!(f, "Prometheus did not answer within {after:?}"),
             Self::Warning(w) => write!(f, "Prometheus warned about its answer: {w}"),

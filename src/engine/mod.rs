@@ -24,9 +24,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use action::{
-    Action, ChangeOrder, Event, Notification, Record, RollbackFacts, Severity, TriggerFacts, Withheld,
-};
+pub use action::{Action, ChangeOrder, Event, Notification, Record, RollbackFacts, Severity, TriggerFacts, Withheld};
 pub use guard::GuardState;
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
 pub use input::{
@@ -81,10 +79,9 @@ impl Engine {
     fn with_guard(&mut self, name: &str, work: impl FnOnce(&mut Guard, Rules) -> Vec<Action>) -> Vec<Action> {
         match self.guards.iter_mut().find(|g| g.name() == name) {
             Some(guard) => work(guard, self.rules),
-            None => vec![Action::Record(Record::Ignored {
-                guard: None,
-                reason: format!("there is no guard {name:?}"),
-            })],
+            None => {
+                vec![Action::Record(Record::Ignored { guard: None, reason: format!("there is no guard {name:?}") })]
+            }
         }
     }
 
@@ -114,7 +111,10 @@ impl Engine {
                 Some(at) => {
                     let mut guard = old.swap_remove(at);
                     for trigger in guard.reconfigure(settings) {
-                        note(guard.name(), format!("the trigger {trigger} is new or changed: its clock starts from nothing"));
+                        note(
+                            guard.name(),
+                            format!("the trigger {trigger} is new or changed: its clock starts from nothing"),
+                        );
                     }
                     self.guards.push(guard);
                 }
@@ -140,7 +140,7 @@ impl Engine {
     /// The incidents, open and kept, the newest first.
     pub fn incidents(&self) -> Vec<Incident> {
         let mut all: Vec<_> = self.guards.iter().flat_map(|g| g.closed.iter().chain(&g.incident)).cloned().collect();
-        all.sort_by(|a, b| b.opened_at.cmp(&a.opened_at));
+        all.sort_by_key(|incident| std::cmp::Reverse(incident.opened_at));
         all
     }
 }

@@ -80,8 +80,7 @@ pub fn share(share: Option<u8>) -> String {
 }
 
 fn bytes(value: f64) -> String {
-    const UNITS: [(&str, f64); 3] =
-        [("Gi", 1024.0 * 1024.0 * 1024.0), ("Mi", 1024.0 * 1024.0), ("Ki", 1024.0)];
+    const UNITS: [(&str, f64); 3] = [("Gi", 1024.0 * 1024.0 * 1024.0), ("Mi", 1024.0 * 1024.0), ("Ki", 1024.0)];
     for (name, size) in UNITS {
         if value.abs() >= size {
             return format!("{} {name}", rounded(value / size));

@@ -62,7 +62,7 @@ pub async fn command(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    if let Err(refusal) = authorize(&server, &headers) {
+    if let Some(refusal) = refusal(&server, &headers) {
         return refusal;
     }
     let body: Body = match body.trim() {
@@ -118,26 +118,30 @@ fn understand(command: &str, body: Body, now: Timestamp) -> Result<Command, (Sta
     }
 }
 
-/// Lets through who has the token. The token is read anew each time, so that a rotated one works at once.
-fn authorize(server: &Server, headers: &HeaderMap) -> Result<(), Response> {
-    let file = server.snapshots.borrow().token_file.clone();
-    let Some(file) = file else {
+/// Why somebody is not let through; nothing for who has the token. The token is read anew each time, so that a rotated one works at once.
+fn refusal(server: &Server, headers: &HeaderMap) -> Option<Response> {
+    let Some(file) = server.snapshots.borrow().token_file.clone() else {
         let error = "no http.token_file is configured: the API only reads".to_owned();
-        return Err(refuse(StatusCode::FORBIDDEN, error));
+        return Some(refuse(StatusCode::FORBIDDEN, error));
     };
-    let expected = file.read().map_err(|e| {
-        tracing::error!(error = %e, "Cannot read the token of the API");
-        refuse(StatusCode::SERVICE_UNAVAILABLE, "the token cannot be checked: see Ripcord's log".to_owned())
-    })?;
-    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    let expected = match file.read() {
+        Ok(expected) => expected,
+        Err(error) => {
+            tracing::error!(%error, "Cannot read the token of the API");
+            let text = "the token cannot be checked: see Ripcord's log".to_owned();
+            return Some(refuse(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+    };
+    let given =
+        headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
     // Digests are compared and not the tokens: how long that takes says nothing about the token.
     let digest = |text: &str| Sha256::digest(text.as_bytes());
     if given.is_some_and(|given| digest(given.trim()) == digest(expected.expose_secret())) {
-        return Ok(());
+        return None;
     }
     let mut response = refuse(StatusCode::UNAUTHORIZED, "this needs the bearer token of http.token_file".to_owned());
     response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    Err(response)
+    Some(response)
 }
 
 fn refuse(status: StatusCode, error: String) -> Response {

@@ -55,8 +55,8 @@ pub struct Announcement {
 }
 
 impl Cluster {
-    /// Leaves an Event on an object. Best effort: nothing may wait for it, and its error is for the log. It takes two calls, since an Event that shall be
-    /// found with its object needs the object's uid.
+    /// Leaves an Event on an object. Best effort: nothing may wait for it, and its error is for the log. It takes two
+    /// calls, since an Event that shall be found with its object needs the object's uid.
     pub async fn tell(&self, object: &ObjectRef, announcement: &Announcement) -> Result<(), CallError> {
         let ObjectRef { kind, namespace, name } = object;
         let metadata = self.metadata(object).await?;
@@ -88,10 +88,7 @@ impl Cluster {
             permission: format!("create on events (API group events.k8s.io) in namespace {namespace}"),
             writes: true,
         };
-        let params = PostParams {
-            dry_run: false,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-        };
+        let params = PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) };
         let (params, event) = (&params, &event);
         let create = |client| async move { Api::<Event>::namespaced(client, namespace).create(params, event).await };
         self.call(&call, create).await?;
@@ -107,10 +104,9 @@ impl Cluster {
                     .get_metadata(name)
                     .await
                     .map(|found| found.metadata),
-                Kind::ConfigMap => Api::<ConfigMap>::namespaced(client, namespace)
-                    .get_metadata(name)
-                    .await
-                    .map(|found| found.metadata),
+                Kind::ConfigMap => {
+                    Api::<ConfigMap>::namespaced(client, namespace).get_metadata(name).await.map(|found| found.metadata)
+                }
             }
         };
         self.call(&Call::new(Verb::Get, object), get).await
@@ -121,12 +117,9 @@ impl Cluster {
 fn instance() -> &'static str {
     static INSTANCE: OnceLock<String> = OnceLock::new();
     INSTANCE.get_or_init(|| {
-        let named = ["POD_NAME", "HOSTNAME"]
-            .into_iter()
-            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-        let name = named
-            .or_else(|| std::fs::read_to_string("/etc/hostname").ok())
-            .unwrap_or_default();
+        let named =
+            ["POD_NAME", "HOSTNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        let name = named.or_else(|| std::fs::read_to_string("/etc/hostname").ok()).unwrap_or_default();
         match name.trim() {
             "" => FIELD_MANAGER.to_owned(),
             name => cut(name, MAX_WORD).to_owned(),

@@ -43,10 +43,11 @@ pub enum Outcome {
 }
 
 impl Cluster {
-    /// Carries out a change and reports what happens as it happens. Nothing is tried after a step that failed. Repeating it is safe: a step that is
-    /// done already changes nothing, and its rollout is waited for again.
+    /// Carries out a change and reports what happens as it happens. Nothing is tried after a step that failed.
+    /// Repeating it is safe: a step that is done already changes nothing, and its rollout is waited for again.
     ///
-    /// When `cancel` ends, the step under way is finished (each of its calls has a time-out), nothing more is begun or reported.
+    /// When `cancel` ends, the step under way is finished (each of its calls has a time-out), nothing more is begun or
+    /// reported.
     pub async fn carry_out(
         &self,
         plan: &ChangePlan,
@@ -61,25 +62,13 @@ impl Cluster {
             }
             let name = step.name();
             match self.step(step, plan).await {
-                Ok(Done {
-                    result,
-                    detail,
-                    rollout,
-                }) => {
-                    report(Progress::Step(StepReport {
-                        step: name,
-                        result,
-                        detail,
-                    }));
+                Ok(Done { result, detail, rollout }) => {
+                    report(Progress::Step(StepReport { step: name, result, detail }));
                     rollouts.extend(rollout);
                 }
                 Err(error) => {
                     let (result, detail) = (StepResult::Failed, Some(error.clone()));
-                    report(Progress::Step(StepReport {
-                        step: name.clone(),
-                        result,
-                        detail,
-                    }));
+                    report(Progress::Step(StepReport { step: name.clone(), result, detail }));
                     report(Progress::Failed { step: name, error });
                     return Outcome::Failed;
                 }
@@ -89,8 +78,8 @@ impl Cluster {
         if !plan.dry_run {
             let waited = tokio::select! {
                 biased;
-                waited = self.wait_for(&rollouts, plan.rollout_timeout) => waited,
                 () = cancel => return Outcome::Cancelled,
+                waited = self.wait_for(&rollouts, plan.rollout_timeout) => waited,
             };
             if let Err((step, error)) = waited {
                 report(Progress::Failed { step, error });
@@ -104,24 +93,16 @@ impl Cluster {
     async fn step(&self, step: &Step, plan: &ChangePlan) -> Result<Done, String> {
         match step {
             Step::DeploymentEnv(step) => {
-                deployment_env::Change::new(step, &plan.vars, plan.rollback, plan.dry_run)
-                    .carry_out(self)
-                    .await
+                deployment_env::Change::new(step, &plan.vars, plan.rollback, plan.dry_run).carry_out(self).await
             }
-            Step::ConfigMap(step) => {
-                config_map::Change::new(step, &plan.vars, plan.dry_run)
-                    .carry_out(self)
-                    .await
-            }
+            Step::ConfigMap(step) => config_map::Change::new(step, &plan.vars, plan.dry_run).carry_out(self).await,
         }
     }
 
     /// Waits for all rollouts at once, until the last is complete or the first has failed.
     async fn wait_for(&self, rollouts: &[Target], limit: Duration) -> Result<(), (String, String)> {
         let waits = rollouts.iter().map(|target| async move {
-            rollout::wait(self, target, limit)
-                .await
-                .map_err(|error| (target.step.clone(), error))
+            rollout::wait(self, target, limit).await.map_err(|error| (target.step.clone(), error))
         });
         try_join_all(waits).await.map(|_| ())
     }

@@ -13,15 +13,15 @@ use super::FIELD_MANAGER;
 use super::error::{Call, CallError, Verb};
 use super::object::ObjectRef;
 
-/// How long one call may take, connecting included. A healthy API server answers in milliseconds; its own limit of 60 s is far too long for a
-/// rollback, and webhooks on the way answer within 5 s or not at all often enough.
+/// How long one call may take, connecting included. A healthy API server answers in milliseconds; its own limit of 60 s
+/// is far too long for a rollback, and webhooks on the way answer within 5 s or not at all often enough.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long connecting may take: less than a call, so that the error can say that it was the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a connection may be silent. Calls have their own, shorter limit; this one closes idle connections before something in between
-/// drops them unsaid. It spans a few ticks, so that a tick finds its connections open.
+/// How long a connection may be silent. Calls have their own, shorter limit; this one closes idle connections before
+/// something in between drops them unsaid. It spans a few ticks, so that a tick finds its connections open.
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The cluster. Cheap to clone; the clones share their connections.
@@ -35,8 +35,8 @@ struct Shared {
     slot: Mutex<Slot>,
 }
 
-/// The client in use. It is replaced as a whole when a connection is in doubt: its pool may hold more connections over the same dead path, and
-/// each would cost one more call.
+/// The client in use. It is replaced as a whole when a connection is in doubt: its pool may hold more connections over
+/// the same dead path, and each would cost one more call.
 struct Slot {
     generation: u64,
     client: Option<Client>,
@@ -57,7 +57,8 @@ pub enum ConnectError {
 }
 
 impl Cluster {
-    /// The cluster of `KUBECONFIG`, `~/.kube/config` or the pod's ServiceAccount, whichever is there first. Nothing is sent yet.
+    /// The cluster of `KUBECONFIG`, `~/.kube/config` or the pod's ServiceAccount, whichever is there first. Nothing is
+    /// sent yet.
     pub async fn connect() -> Result<Self, ConnectError> {
         let config = Config::infer().await.map_err(|e| ConnectError::NoConfig(Box::new(e)))?;
         Self::from_config(config).await
@@ -66,20 +67,16 @@ impl Cluster {
     /// The cluster of a given configuration, with Ripcord's own limits. Nothing is sent yet.
     pub async fn from_config(mut config: Config) -> Result<Self, ConnectError> {
         use_ring();
-        // kube would retry 429, 503 and 504 many times with growing delays, unseen. Here every retry is decided by the caller.
+        // kube would retry 429, 503 and 504 many times with growing delays, unseen. Here every retry is decided by the
+        // caller.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.write_timeout = Some(CALL_TIMEOUT);
         config.read_timeout = Some(SILENCE_LIMIT);
         // Otherwise the silence before a request counts against its answer.
         config.reset_reader_on_write = true;
-        let slot = Mutex::new(Slot {
-            generation: 0,
-            client: None,
-        });
-        let cluster = Self {
-            shared: Arc::new(Shared { config, slot }),
-        };
+        let slot = Mutex::new(Slot { generation: 0, client: None });
+        let cluster = Self { shared: Arc::new(Shared { config, slot }) };
         match tokio::time::timeout(CALL_TIMEOUT, cluster.client()).await {
             Ok(Ok(_)) => Ok(cluster),
             Ok(Err(e)) => Err(ConnectError::Setup(Box::new(e))),
@@ -110,11 +107,7 @@ impl Cluster {
         P: Serialize + std::fmt::Debug,
     {
         let ObjectRef { namespace, name, .. } = object;
-        let params = PatchParams {
-            dry_run,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
+        let params = PatchParams { dry_run, field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let params = &params;
         let send = |client| async move { Api::<K>::namespaced(client, namespace).patch(name, params, patch).await };
         self.call(&Call::new(Verb::Patch, object), send).await
@@ -125,8 +118,12 @@ impl Cluster {
     where
         F: Future<Output = Result<T, kube::Error>>,
     {
-        let generation = self.slot().generation;
-        let answer = async { send(self.client().await?).await };
+        let mut used = self.slot().generation;
+        let answer = async {
+            let (generation, client) = self.client().await?;
+            used = generation;
+            send(client).await
+        };
         let result = match tokio::time::timeout(CALL_TIMEOUT, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => Err(CallError::new(call, e)),
@@ -135,16 +132,16 @@ impl Cluster {
         if let Err(e) = &result
             && e.is_about_the_connection()
         {
-            self.renew(generation);
+            self.renew(used);
         }
         result
     }
 
-    async fn client(&self) -> Result<Client, kube::Error> {
+    async fn client(&self) -> Result<(u64, Client), kube::Error> {
         let generation = {
             let slot = self.slot();
             if let Some(client) = &slot.client {
-                return Ok(client.clone());
+                return Ok((slot.generation, client.clone()));
             }
             slot.generation
         };
@@ -156,17 +153,14 @@ impl Cluster {
         if slot.generation == generation {
             slot.client = Some(client.clone());
         }
-        Ok(client)
+        Ok((generation, client))
     }
 
     /// Drops the client, unless a call that failed at the same time did so already.
     fn renew(&self, generation: u64) {
         let mut slot = self.slot();
         if slot.generation == generation {
-            *slot = Slot {
-                generation: generation + 1,
-                client: None,
-            };
+            *slot = Slot { generation: generation + 1, client: None };
         }
     }
 
@@ -177,9 +171,7 @@ impl Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster")
-            .field("url", &self.shared.config.cluster_url)
-            .finish_non_exhaustive()
+        f.debug_struct("Cluster").field("url", &self.shared.config.cluster_url).finish_non_exhaustive()
     }
 }
 

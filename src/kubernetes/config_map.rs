@@ -23,17 +23,8 @@ pub(super) struct Change<'a> {
 
 impl<'a> Change<'a> {
     pub(super) fn new(step: &'a ConfigMap, vars: &BTreeMap<String, String>, dry_run: bool) -> Self {
-        let object = ObjectRef {
-            kind: Kind::ConfigMap,
-            namespace: step.namespace.clone(),
-            name: step.name.clone(),
-        };
-        Self {
-            step,
-            object,
-            values: step::render(&step.data, vars),
-            dry_run,
-        }
+        let object = ObjectRef { kind: Kind::ConfigMap, namespace: step.namespace.clone(), name: step.name.clone() };
+        Self { step, object, values: step::render(&step.data, vars), dry_run }
     }
 
     pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, String> {
@@ -47,13 +38,7 @@ impl<'a> Change<'a> {
     }
 
     async fn attempt(&self, cluster: &Cluster) -> Result<Done, StepError> {
-        let done = |result, detail| {
-            Ok(Done {
-                result,
-                detail,
-                rollout: None,
-            })
-        };
+        let done = |result, detail| Ok(Done { result, detail, rollout: None });
         let before: Object = match cluster.get(&self.object).await {
             Err(e) if e.is_not_found() && self.step.optional => return done(StepResult::Absent, None),
             other => other?,
@@ -84,11 +69,9 @@ impl<'a> Change<'a> {
                 done(StepResult::Changed, detail)
             }
             Err(e) if e.is_not_found() => Err(e.into()),
-            // The answer to the patch said that it is stored; a failed second look must not keep the steps after it from being tried.
-            Err(e) => done(
-                StepResult::Changed,
-                detail.map(|d| format!("{d} (accepted; not read back: {e})")),
-            ),
+            // The answer to the patch said that it is stored; a failed second look must not keep the steps after it
+            // from being tried.
+            Err(e) => done(StepResult::Changed, detail.map(|d| format!("{d} (accepted; not read back: {e})"))),
         }
     }
 
@@ -98,27 +81,21 @@ impl<'a> Change<'a> {
             .iter()
             .filter(|(key, value)| value_of(before, key) != Some(value))
             .map(|(key, value)| {
-                format!(
-                    "{key}: {} -> {}",
-                    step::shown(value_of(before, key)),
-                    step::shown(Some(value))
-                )
+                format!("{key}: {} -> {}", step::shown(value_of(before, key)), step::shown(Some(value)))
             })
             .collect()
     }
 
     fn check(&self, after: &Object) -> Result<(), String> {
-        let lost: Vec<String> = self
-            .values
+        let lost: Vec<(&String, &String)> =
+            self.values.iter().filter(|(key, value)| value_of(after, key) != Some(value)).collect();
+        let Some((first, _)) = lost.first() else { return Ok(()) };
+        let differences: Vec<String> = lost
             .iter()
-            .filter(|(key, value)| value_of(after, key) != Some(value))
             .map(|(key, value)| format!("{key} is {}, not {value}", step::shown(value_of(after, key))))
             .collect();
-        if lost.is_empty() {
-            Ok(())
-        } else {
-            Err(step::undone(&self.object, &after.metadata, &lost))
-        }
+        let path = ["f:data".to_owned(), format!("f:{first}")];
+        Err(step::undone(&self.object, &after.metadata, &path, &differences))
     }
 }
 

@@ -30,17 +30,8 @@ impl<'a> Change<'a> {
         if rollback {
             values.extend(step::render(&step.rollback_env, vars));
         }
-        let object = ObjectRef {
-            kind: Kind::Deployment,
-            namespace: step.namespace.clone(),
-            name: step.name.clone(),
-        };
-        Self {
-            step,
-            object,
-            values,
-            dry_run,
-        }
+        let object = ObjectRef { kind: Kind::Deployment, namespace: step.namespace.clone(), name: step.name.clone() };
+        Self { step, object, values, dry_run }
     }
 
     pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, String> {
@@ -58,11 +49,7 @@ impl<'a> Change<'a> {
         let container = self.fit(&before).map_err(StepError::Failed)?;
         if self.is_there_already(container) {
             let rollout = Some(self.target(&before));
-            return Ok(Done {
-                result: StepResult::AlreadyThere,
-                detail: None,
-                rollout,
-            });
+            return Ok(Done { result: StepResult::AlreadyThere, detail: None, rollout });
         }
         let detail = Some(self.differences(container).join(", "));
 
@@ -70,11 +57,7 @@ impl<'a> Change<'a> {
         let after: Deployment = cluster.patch(&self.object, &patch, self.dry_run).await?;
         self.check(&before, &after).map_err(StepError::Failed)?;
         if self.dry_run {
-            return Ok(Done {
-                result: StepResult::WouldChange,
-                detail,
-                rollout: None,
-            });
+            return Ok(Done { result: StepResult::WouldChange, detail, rollout: None });
         }
 
         let detail = match cluster.get::<Deployment>(&self.object).await {
@@ -83,14 +66,11 @@ impl<'a> Change<'a> {
                 detail
             }
             Err(e) if e.is_not_found() => return Err(e.into()),
-            // The answer to the patch said that it is stored; a failed second look must not keep the steps after it from being tried.
+            // The answer to the patch said that it is stored; a failed second look must not keep the steps after it
+            // from being tried.
             Err(e) => detail.map(|d| format!("{d} (accepted; not read back: {e})")),
         };
-        Ok(Done {
-            result: StepResult::Changed,
-            detail,
-            rollout: Some(self.target(&after)),
-        })
+        Ok(Done { result: StepResult::Changed, detail, rollout: Some(self.target(&after)) })
     }
 
     /// The container to change, if the Deployment can be changed at all.
@@ -128,30 +108,24 @@ impl<'a> Change<'a> {
 
     /// What the change does, for a person.
     fn differences(&self, container: &Container) -> Vec<String> {
-        let changed = self
-            .values
-            .iter()
-            .filter(|(variable, value)| literal(container, variable) != Some(value));
+        let changed = self.values.iter().filter(|(variable, value)| literal(container, variable) != Some(value));
         let describe = |(variable, value): (&String, &String)| {
             let to = step::shown(Some(value));
             match entries(container, variable).next() {
-                Some(EnvVar {
-                    value_from: Some(source),
-                    ..
-                }) => {
+                Some(EnvVar { value_from: Some(source), .. }) => {
                     format!("{variable}: {} -> {to} (the reference is replaced)", origin(source))
                 }
-                entry => format!(
-                    "{variable}: {} -> {to}",
-                    step::shown(entry.map(|e| e.value.as_deref().unwrap_or("")))
-                ),
+                entry => {
+                    format!("{variable}: {} -> {to}", step::shown(entry.map(|e| e.value.as_deref().unwrap_or(""))))
+                }
             }
         };
         changed.map(describe).collect()
     }
 
-    /// A strategic merge puts the container's variables into the order in which the patch names them, and a variable can refer only to those before it
-    /// (`$(NAME)`). So the patch names those that are there in the order that they have, and the new ones last.
+    /// A strategic merge puts the container's variables into the order in which the patch names them, and a variable
+    /// can refer only to those before it (`$(NAME)`). So the patch names those that are there in the order that they
+    /// have, and the new ones last.
     fn patch(&self, before: &Deployment, container: &Container) -> Value {
         let there = container.env.iter().flatten().filter_map(|entry| {
             let value = self.values.get(&entry.name)?;
@@ -161,10 +135,7 @@ impl<'a> Change<'a> {
                 None => json!({"name": entry.name, "value": value}),
             })
         });
-        let new = self
-            .values
-            .iter()
-            .filter(|(variable, _)| entries(container, variable).next().is_none());
+        let new = self.values.iter().filter(|(variable, _)| entries(container, variable).next().is_none());
         let new = new.map(|(variable, value)| json!({"name": variable, "value": value}));
         let env: Vec<Value> = there.chain(new).collect();
         json!({
@@ -173,7 +144,8 @@ impl<'a> Change<'a> {
         })
     }
 
-    /// Whether the server's answer holds the change and no other: nobody wrote in between, so whatever else differs is an admission webhook's.
+    /// Whether the server's answer holds the change and no other: nobody wrote in between, so whatever else differs is
+    /// an admission webhook's.
     fn check(&self, before: &Deployment, after: &Deployment) -> Result<(), String> {
         self.check_values(after)?;
         let (was, is) = (images(before), images(after));
@@ -191,22 +163,20 @@ impl<'a> Change<'a> {
 
     fn check_values(&self, deployment: &Deployment) -> Result<(), String> {
         let container = container(deployment, &self.object, &self.step.container)?;
-        let lost: Vec<String> = self
-            .values
+        let lost: Vec<(&String, &String)> =
+            self.values.iter().filter(|(variable, value)| literal(container, variable) != Some(value)).collect();
+        let Some((first, _)) = lost.first() else { return Ok(()) };
+        let differences: Vec<String> = lost
             .iter()
-            .filter(|(variable, value)| literal(container, variable) != Some(value))
             .map(|(variable, value)| {
-                format!(
-                    "{variable} is {}, not {value}",
-                    step::shown(literal(container, variable))
-                )
+                format!("{variable} is {}, not {value}", step::shown(literal(container, variable)))
             })
             .collect();
-        if lost.is_empty() {
-            Ok(())
-        } else {
-            Err(step::undone(&self.object, &deployment.metadata, &lost))
-        }
+        let named = |name: &str| format!("k:{}", json!({"name": name}));
+        let fields = ["f:spec", "f:template", "f:spec", "f:containers"].map(str::to_owned).into_iter();
+        let path: Vec<String> =
+            fields.chain([named(&container.name), "f:env".to_owned(), named(first), "f:value".to_owned()]).collect();
+        Err(step::undone(&self.object, &deployment.metadata, &path, &differences))
     }
 
     fn target(&self, deployment: &Deployment) -> Target {
@@ -232,9 +202,7 @@ pub(super) fn container<'d>(
     }
     let names: Vec<&str> = containers.iter().map(|c| c.name.as_str()).collect();
     let has = format!("(its containers: {})", names.join(", "));
-    let is_init = pod
-        .and_then(|p| p.init_containers.as_ref())
-        .is_some_and(|all| all.iter().any(|c| c.name == name));
+    let is_init = pod.and_then(|p| p.init_containers.as_ref()).is_some_and(|all| all.iter().any(|c| c.name == name));
     Err(if is_init {
         format!("{name} is an init container of {object}, which serves no traffic {has}")
     } else {
@@ -242,7 +210,8 @@ pub(super) fn container<'d>(
     })
 }
 
-/// The value of a variable that is written in the container itself. A missing value is an empty one; a reference is none.
+/// The value of a variable that is written in the container itself. A missing value is an empty one; a reference is
+/// none.
 pub(super) fn literal<'c>(container: &'c Container, variable: &str) -> Option<&'c str> {
     let entry = entries(container, variable).next()?;
     entry.value_from.is_none().then(|| entry.value.as_deref().unwrap_or(""))
@@ -275,7 +244,5 @@ fn pod(deployment: &Deployment) -> Option<&PodSpec> {
 fn images(deployment: &Deployment) -> Vec<String> {
     let Some(pod) = pod(deployment) else { return Vec::new() };
     let init = pod.init_containers.iter().flatten();
-    init.chain(&pod.containers)
-        .map(|c| format!("{}={}", c.name, c.image.as_deref().unwrap_or("")))
-        .collect()
+    init.chain(&pod.containers).map(|c| format!("{}={}", c.name, c.image.as_deref().unwrap_or(""))).collect()
 }

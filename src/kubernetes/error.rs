@@ -6,7 +6,8 @@ use kube::core::Status;
 
 use super::object::ObjectRef;
 
-/// How much of a server's own words is passed on. A proxy in between can answer with a whole page; a notification must stay readable.
+/// How much of a server's own words is passed on. A proxy in between can answer with a whole page; a notification must
+/// stay readable.
 const MAX_SERVER_WORDS: usize = 400;
 
 /// How deep the chain of causes of a failed connection is followed. The layers of the HTTP client nest about five.
@@ -113,22 +114,12 @@ pub enum Cause {
 }
 
 fn unknown_effect(writes: &bool) -> &'static str {
-    if *writes {
-        ", so it is not known whether the change was made (the next try reads first)"
-    } else {
-        ""
-    }
+    if *writes { ", so it is not known whether the change was made (the next try reads first)" } else { "" }
 }
 
 impl CallError {
     pub(super) fn timed_out(call: &Call, after: Duration) -> Self {
-        Self {
-            doing: call.doing.clone(),
-            cause: Cause::TimedOut {
-                after,
-                writes: call.writes,
-            },
-        }
+        Self { doing: call.doing.clone(), cause: Cause::TimedOut { after, writes: call.writes } }
     }
 
     pub(super) fn new(call: &Call, error: kube::Error) -> Self {
@@ -138,10 +129,7 @@ impl CallError {
             kube::Error::Auth(error) => Cause::Unauthorized(error.to_string()),
             error => Cause::Other(shorten(&error.to_string())),
         };
-        Self {
-            doing: call.doing.clone(),
-            cause,
-        }
+        Self { doing: call.doing.clone(), cause }
     }
 
     /// Whether the object does not exist.
@@ -164,13 +152,10 @@ fn of_status(call: &Call, status: &Status) -> Cause {
         return Cause::Conflict(message);
     }
     if status.is_forbidden() {
-        // The authorizer's refusal names the verb and the resource; every other 403 comes from admission, which runs after it. Granting
-        // permissions does not help against those.
+        // The authorizer's refusal names the verb and the resource; every other 403 comes from admission, which runs
+        // after it. Granting permissions does not help against those.
         return if message.contains(" cannot ") && !message.contains("admission webhook") {
-            Cause::Forbidden {
-                permission: call.permission.clone(),
-                message,
-            }
+            Cause::Forbidden { permission: call.permission.clone(), message }
         } else {
             Cause::Denied(message)
         };
@@ -214,11 +199,7 @@ mod tests {
     use crate::kubernetes::Kind;
 
     fn patch() -> Call {
-        let object = ObjectRef {
-            kind: Kind::Deployment,
-            namespace: "ns".into(),
-            name: "web".into(),
-        };
+        let object = ObjectRef { kind: Kind::Deployment, namespace: "ns".into(), name: "web".into() };
         Call::new(Verb::Patch, &object)
     }
 
@@ -229,15 +210,7 @@ mod tests {
         let rbac = r#"deployments.apps "web" is forbidden: User "u" cannot patch resource "deployments" in API group "apps" in the namespace "ns""#;
         let permission = "patch on deployments/web in namespace ns".to_owned();
         let cases = [
-            (
-                403,
-                "Forbidden",
-                rbac,
-                Cause::Forbidden {
-                    permission,
-                    message: rbac.into(),
-                },
-            ),
+            (403, "Forbidden", rbac, Cause::Forbidden { permission, message: rbac.into() }),
             (403, "Forbidden", quota, Cause::Denied(quota.into())),
             (403, "Forbidden", webhook, Cause::Denied(webhook.into())),
             (400, "", webhook, Cause::Denied(webhook.into())),
@@ -245,36 +218,15 @@ mod tests {
             (404, "NotFound", "gone", Cause::NotFound("gone".into())),
             (409, "Conflict", "changed", Cause::Conflict("changed".into())),
             (422, "Invalid", "bad name", Cause::Invalid("bad name".into())),
-            (
-                401,
-                "Unauthorized",
-                "Unauthorized",
-                Cause::Unauthorized("Unauthorized".into()),
-            ),
-            (
-                429,
-                "TooManyRequests",
-                "slow down",
-                Cause::Throttled("slow down".into()),
-            ),
+            (401, "Unauthorized", "Unauthorized", Cause::Unauthorized("Unauthorized".into())),
+            (429, "TooManyRequests", "slow down", Cause::Throttled("slow down".into())),
             (
                 500,
                 "InternalError",
                 "failed calling webhook",
-                Cause::Server {
-                    code: 500,
-                    message: "failed calling webhook".into(),
-                },
+                Cause::Server { code: 500, message: "failed calling webhook".into() },
             ),
-            (
-                503,
-                "",
-                "<html>",
-                Cause::Server {
-                    code: 503,
-                    message: "<html>".into(),
-                },
-            ),
+            (503, "", "<html>", Cause::Server { code: 503, message: "<html>".into() }),
         ];
         for (code, reason, message, wanted) in cases {
             let status = Status::failure(message, reason).with_code(code);

@@ -56,11 +56,7 @@ impl From<&Step> for ObjectRef {
             Step::DeploymentEnv(s) => (Kind::Deployment, &s.namespace, &s.name),
             Step::ConfigMap(s) => (Kind::ConfigMap, &s.namespace, &s.name),
         };
-        Self {
-            kind,
-            namespace: namespace.clone(),
-            name: name.clone(),
-        }
+        Self { kind, namespace: namespace.clone(), name: name.clone() }
     }
 }
 

@@ -8,7 +8,8 @@ use tokio::time::{sleep, timeout};
 use super::cluster::Cluster;
 use super::object::ObjectRef;
 
-/// The time between two looks. Short enough that a rollback's duration is measured well, long enough that dozens of guards at once are no load.
+/// The time between two looks. Short enough that a rollback's duration is measured well, long enough that dozens of
+/// guards at once are no load.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How far a rollout has come.
@@ -22,36 +23,28 @@ pub enum Rollout {
     Failed(String),
 }
 
-/// Decides as `kubectl rollout status` does (`DeploymentStatusViewer` in `k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go`), with one addition: the
-/// status must be of `generation`, which the change got, or of a later one. Until then it describes the pods of before.
+/// Decides as `kubectl rollout status` does (`DeploymentStatusViewer` in
+/// `k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go`), with one addition: the status must be of `generation`,
+/// which the change got, or of a later one. Until then it describes the pods of before.
 pub fn status(deployment: &Deployment, generation: i64) -> Rollout {
     let status = deployment.status.as_ref();
     let observed = status.and_then(|s| s.observed_generation).unwrap_or_default();
     if observed < generation.max(deployment.metadata.generation.unwrap_or_default()) {
-        return Rollout::Waiting(with_hints(
-            deployment,
-            "the Deployment's controller has not seen the change",
-        ));
+        return Rollout::Waiting(with_hints(deployment, "the Deployment's controller has not seen the change"));
     }
     if let Some(progressing) = condition(deployment, "Progressing")
         && progressing.reason.as_deref() == Some("ProgressDeadlineExceeded")
     {
-        let why = progressing.message.as_deref().unwrap_or("no reason given");
-        return Rollout::Failed(with_hints(
-            deployment,
-            &format!("it exceeded its progress deadline: {why}"),
-        ));
+        let why = progressing.message.as_deref().unwrap_or("no reason given").trim_end_matches('.');
+        return Rollout::Failed(with_hints(deployment, &format!("it exceeded its progress deadline: {why}")));
     }
     let count = |pick: fn(&k8s_openapi::api::apps::v1::DeploymentStatus) -> Option<i32>| {
         status.and_then(pick).unwrap_or_default()
     };
     // The API server fills a missing number in with 1.
     let wanted = deployment.spec.replicas.unwrap_or(1);
-    let (all, updated, available) = (
-        count(|s| s.replicas),
-        count(|s| s.updated_replicas),
-        count(|s| s.available_replicas),
-    );
+    let (all, updated, available) =
+        (count(|s| s.replicas), count(|s| s.updated_replicas), count(|s| s.available_replicas));
     let missing = if updated < wanted {
         format!("{updated} of {wanted} new replicas are created")
     } else if all > updated {
@@ -78,13 +71,7 @@ fn with_hints(deployment: &Deployment, what: &str) -> String {
 }
 
 fn condition<'d>(deployment: &'d Deployment, type_: &str) -> Option<&'d DeploymentCondition> {
-    deployment
-        .status
-        .as_ref()?
-        .conditions
-        .as_ref()?
-        .iter()
-        .find(|c| c.type_.as_deref() == Some(type_))
+    deployment.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_.as_deref() == Some(type_))
 }
 
 /// A rollout to wait for.
@@ -99,7 +86,8 @@ pub(super) struct Target {
     pub(super) generation: i64,
 }
 
-/// Waits for a rollout, for `limit` at most. A look that fails is no reason to give up; the last one is told when the time is over.
+/// Waits for a rollout, for `limit` at most. A look that fails is no reason to give up; the last one is told when the
+/// time is over.
 pub(super) async fn wait(cluster: &Cluster, target: &Target, limit: Duration) -> Result<(), String> {
     let ObjectRef { namespace, name, .. } = &target.object;
     let object = &target.object;
@@ -109,9 +97,7 @@ pub(super) async fn wait(cluster: &Cluster, target: &Target, limit: Duration) ->
         loop {
             match cluster.get::<Deployment>(object).await {
                 Ok(deployment) if deployment.metadata.uid != target.uid => {
-                    return Err(format!(
-                        "{object} was deleted and created anew while its rollout was waited for"
-                    ));
+                    return Err(format!("{object} was deleted and created anew while its rollout was waited for"));
                 }
                 Ok(deployment) => match status(&deployment, target.generation) {
                     Rollout::Done => return Ok(()),
@@ -186,13 +172,7 @@ mod tests {
                 json!({"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}),
                 unseen.clone(),
             ),
-            (
-                "somebody changed it again",
-                3,
-                json!({"replicas": 3}),
-                all.clone(),
-                unseen,
-            ),
+            ("somebody changed it again", 3, json!({"replicas": 3}), all.clone(), unseen),
             (
                 "a later generation is complete",
                 3,
@@ -249,13 +229,7 @@ mod tests {
                 json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}),
                 Rollout::Done,
             ),
-            (
-                "scaled down while rolling out",
-                2,
-                json!({"replicas": 1}),
-                all,
-                Rollout::Done,
-            ),
+            ("scaled down while rolling out", 2, json!({"replicas": 1}), all, Rollout::Done),
             (
                 "given up",
                 2,

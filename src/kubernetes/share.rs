@@ -14,8 +14,9 @@ use super::deployment_env::{container, entries, origin};
 use super::object::ObjectRef;
 
 impl Cluster {
-    /// The share of the traffic on the new path, in percent, read from the fields that hold `${percentage}`. Where there are several, the highest: it
-    /// says how many users may be exposed. A field that cannot be read, or that holds no percentage, makes the share unknown.
+    /// The share of the traffic on the new path, in percent, read from the fields that hold `${percentage}`. Where
+    /// there are several, the highest: it says how many users may be exposed. A field that cannot be read, or that
+    /// holds no percentage, makes the share unknown.
     pub async fn share(&self, steps: &[Step]) -> Result<u8, Unknown> {
         let reads = steps.iter().map(|step| async move {
             match step {
@@ -48,9 +49,7 @@ impl Cluster {
                 },
             }
         });
-        shares
-            .collect::<Result<Vec<u8>, String>>()
-            .map(|all| all.into_iter().max())
+        shares.collect::<Result<Vec<u8>, String>>().map(|all| all.into_iter().max())
     }
 
     async fn share_of_config_map(&self, step: &ConfigMap, object: ObjectRef) -> Result<Option<u8>, String> {
@@ -69,29 +68,18 @@ impl Cluster {
                 None => Err(format!("{place} is not set")),
             }
         });
-        shares
-            .collect::<Result<Vec<u8>, String>>()
-            .map(|all| all.into_iter().max())
+        shares.collect::<Result<Vec<u8>, String>>().map(|all| all.into_iter().max())
     }
 }
 
 fn percentages(templates: &std::collections::BTreeMap<String, Template>) -> impl Iterator<Item = &String> {
-    templates
-        .iter()
-        .filter(|(_, template)| template.is_percentage())
-        .map(|(field, _)| field)
+    templates.iter().filter(|(_, template)| template.is_percentage()).map(|(field, _)| field)
 }
 
 fn percentage(text: &str, place: &str) -> Result<u8, String> {
     let digits = text.trim();
-    let number = digits
-        .chars()
-        .all(|c| c.is_ascii_digit())
-        .then(|| digits.parse::<u8>().ok())
-        .flatten();
-    number
-        .filter(|n| *n <= 100)
-        .ok_or_else(|| format!("{place} is {text:?}, not a whole number from 0 to 100"))
+    let number = digits.chars().all(|c| c.is_ascii_digit()).then(|| digits.parse::<u8>().ok()).flatten();
+    number.filter(|n| *n <= 100).ok_or_else(|| format!("{place} is {text:?}, not a whole number from 0 to 100"))
 }
 
 #[cfg(test)]
@@ -103,22 +91,8 @@ mod tests {
         for (text, wanted) in [("0", 0), ("100", 100), ("25\n", 25), ("007", 7)] {
             assert_eq!(percentage(text, "it"), Ok(wanted), "{text:?}");
         }
-        for text in [
-            "",
-            " ",
-            "101",
-            "256",
-            "-1",
-            "+5",
-            "2.5",
-            "25%",
-            "dual",
-            "99999999999999999999",
-        ] {
-            assert_eq!(
-                percentage(text, "it"),
-                Err(format!("it is {text:?}, not a whole number from 0 to 100"))
-            );
+        for text in ["", " ", "101", "256", "-1", "+5", "2.5", "25%", "dual", "99999999999999999999"] {
+            assert_eq!(percentage(text, "it"), Err(format!("it is {text:?}, not a whole number from 0 to 100")));
         }
     }
 }

@@ -13,8 +13,8 @@ use super::error::{CallError, Cause};
 use super::object::ObjectRef;
 use super::rollout::Target;
 
-/// How many times a step that somebody else's write came in the way of is begun anew. Controllers write an object in bursts of two or three; whoever
-/// writes more often than this is at odds with the step, and a person should know.
+/// How many times a step that somebody else's write came in the way of is begun anew. Controllers write an object in
+/// bursts of two or three; whoever writes more often than this is at odds with the step, and a person should know.
 const MAX_CONFLICTS: u32 = 5;
 
 /// A step that was carried out.
@@ -49,7 +49,8 @@ impl From<CallError> for StepError {
 pub(super) struct Conflicts(u32);
 
 impl Conflicts {
-    /// Whether the step is to be begun anew after `error`, from reading on, so that everything is checked again. If not, the error for people.
+    /// Whether the step is to be begun anew after `error`, from reading on, so that everything is checked again. If
+    /// not, the error for people.
     pub(super) fn permit_another(&mut self, error: StepError) -> Result<(), String> {
         match error {
             StepError::Failed(error) => Err(error),
@@ -59,9 +60,7 @@ impl Conflicts {
             }
             StepError::Conflict(error) => {
                 let tries = MAX_CONFLICTS + 1;
-                Err(format!(
-                    "{error}; {tries} tries in a row met such a write: find out who keeps writing it"
-                ))
+                Err(format!("{error}; {tries} tries in a row met such a write: find out who keeps writing it"))
             }
         }
     }
@@ -72,13 +71,11 @@ pub(super) fn render(
     templates: &BTreeMap<String, Template>,
     vars: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    templates
-        .iter()
-        .map(|(key, template)| (key.clone(), template.render(vars)))
-        .collect()
+    templates.iter().map(|(key, template)| (key.clone(), template.render(vars))).collect()
 }
 
-/// The values that say whether a step is done already: those that are the same at every rollback, or all where there are none of those.
+/// The values that say whether a step is done already: those that are the same at every rollback, or all where there
+/// are none of those.
 pub(super) fn decisive<'a>(
     templates: &'a BTreeMap<String, Template>,
     values: &'a BTreeMap<String, String>,
@@ -90,7 +87,8 @@ pub(super) fn decisive<'a>(
         .map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
-/// The part of a patch that makes the server refuse it when the object is not the one that was read, in the state in which it was read.
+/// The part of a patch that makes the server refuse it when the object is not the one that was read, in the state in
+/// which it was read.
 pub(super) fn preconditions(read: &ObjectMeta) -> Value {
     let mut metadata = Map::new();
     for (key, value) in [("uid", &read.uid), ("resourceVersion", &read.resource_version)] {
@@ -104,35 +102,29 @@ pub(super) fn preconditions(read: &ObjectMeta) -> Value {
 /// Refuses an object that is on its way out.
 pub(super) fn refuse_deleted(object: &ObjectRef, metadata: &ObjectMeta) -> Result<(), String> {
     match metadata.deletion_timestamp {
-        Some(_) => Err(format!(
-            "{object} is being deleted; nothing was changed. Create it anew, or take the step out"
-        )),
+        Some(_) => Err(format!("{object} is being deleted; nothing was changed. Create it anew, or take the step out")),
         None => Ok(()),
     }
 }
 
-/// Who else wrote the object last, where the server knows: a hint for the person who has to find out who undid a change.
-pub(super) fn last_other_writer(metadata: &ObjectMeta) -> Option<&str> {
-    metadata
-        .managed_fields
-        .iter()
-        .flatten()
-        .filter(|entry| entry.subresource.is_none())
-        .filter(|entry| entry.manager.as_deref().is_some_and(|manager| manager != FIELD_MANAGER))
-        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
-        .and_then(|entry| entry.manager.as_deref())
+/// Who set a field to the value that it has, as the server records it (`metadata.managedFields`); somebody else before
+/// Ripcord.
+fn owner<'m>(metadata: &'m ObjectMeta, path: &[String]) -> Option<&'m str> {
+    let owns = |fields: &Value| path.iter().try_fold(fields, |at, key| at.get(key)).is_some();
+    let owners = metadata.managed_fields.iter().flatten().filter(|m| m.fields_v1.as_ref().is_some_and(|f| owns(&f.0)));
+    owners.filter_map(|m| m.manager.as_deref()).max_by_key(|manager| *manager != FIELD_MANAGER)
 }
 
-/// The error of a change that was accepted and is not there.
-pub(super) fn undone(object: &ObjectRef, metadata: &ObjectMeta, differences: &[String]) -> String {
-    let writer = last_other_writer(metadata).map_or(String::new(), |writer| {
-        format!("; besides Ripcord, {writer} wrote it last")
-    });
-    format!(
-        "the change of {object} was accepted and did not stay: {}. An admission webhook, a GitOps tool or an operator sets it{writer}; \
-         stop that first",
-        differences.join(", ")
-    )
+/// The error of a change that was accepted and is not there. `path` leads to one of the fields in question, as
+/// `managedFields` writes paths.
+pub(super) fn undone(object: &ObjectRef, metadata: &ObjectMeta, path: &[String], differences: &[String]) -> String {
+    let who = match owner(metadata, path) {
+        // A webhook's changes count as those of the request that it changed.
+        Some(FIELD_MANAGER) => "An admission webhook sets it".to_owned(),
+        Some(manager) => format!("{manager} has set it since"),
+        None => "An admission webhook, a GitOps tool or an operator sets it".to_owned(),
+    };
+    format!("the change of {object} was accepted and did not stay: {}. {who}; stop that first", differences.join(", "))
 }
 
 /// A value as texts for people show it.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-/// The variables of a guard's steps: its own `vars` and the built-in ones, which win. `time` becomes RFC 3339 in UTC, to the second.
+/// The variables of a guard's steps: its own `vars` and the built-in ones, which win. `time` becomes RFC 3339 in UTC,
+/// to the second.
 pub fn variables(
     guard: &str,
     vars: &BTreeMap<String, String>,
@@ -45,18 +46,11 @@ mod tests {
 
     #[test]
     fn the_mode_follows_the_percentage() {
-        for (percentage, mode, rest) in [
-            (0, "ingress", "100"),
-            (1, "dual", "99"),
-            (99, "dual", "1"),
-            (100, "istio", "0"),
-        ] {
+        for (percentage, mode, rest) in
+            [(0, "ingress", "100"), (1, "dual", "99"), (99, "dual", "1"), (100, "istio", "0")]
+        {
             let vars = at(percentage);
-            assert_eq!(
-                (vars["mode"].as_str(), vars["rest"].as_str()),
-                (mode, rest),
-                "at {percentage} %"
-            );
+            assert_eq!((vars["mode"].as_str(), vars["rest"].as_str()), (mode, rest), "at {percentage} %");
         }
     }
 

@@ -54,10 +54,7 @@ mod tests {
     #[test]
     fn retry_after_is_honoured_within_limits() {
         for (asked, got) in [(0, 1), (1, 1), (90, 90), (86_400, 120)] {
-            assert_eq!(
-                delay(1, 0.5, Some(Duration::from_secs(asked))),
-                Duration::from_secs(got)
-            );
+            assert_eq!(delay(1, 0.5, Some(Duration::from_secs(asked))), Duration::from_secs(got));
         }
     }
 

@@ -15,10 +15,7 @@ pub(super) struct Clock {
 impl Clock {
     /// A clock that begins now.
     pub(super) fn start() -> Self {
-        Self {
-            wall: Timestamp::now(),
-            started: Instant::now(),
-        }
+        Self { wall: Timestamp::now(), started: Instant::now() }
     }
 
     /// The time.

@@ -23,10 +23,7 @@ pub(super) enum Failure {
 impl Failure {
     /// A failure that may be gone at the next try.
     pub(super) fn retry(error: impl Into<String>) -> Self {
-        Self::Retry {
-            error: error.into(),
-            after: None,
-        }
+        Self::Retry { error: error.into(), after: None }
     }
 }
 

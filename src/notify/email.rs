@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lettre::address::Envelope;
+use lettre::Address;
 use lettre::message::Mailbox;
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, MailParameter};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
@@ -68,19 +69,13 @@ impl EmailCourier {
             );
         }
         match from {
-            Ok(from) if findings.is_empty() => Ok(Self {
-                settings: settings.clone(),
-                from,
-                addresses,
-            }),
+            Ok(from) if findings.is_empty() => Ok(Self { settings: settings.clone(), from, addresses }),
             _ => Err(findings),
         }
     }
 
     async fn exchange(&self, entry: &Entry, message: &[u8]) -> Result<(), Failure> {
         let recipient = recipient(entry)?;
-        let envelope = Envelope::new(Some(self.from.email.clone()), vec![recipient.email.clone()])
-            .map_err(|e| Failure::Refused(format!("no envelope for {}: {e}", recipient.email)))?;
         let smtp = self.settings.smtp.clone();
         let opened = material::read(smtp.timeout, move || open(&smtp)).await?;
 
@@ -94,30 +89,41 @@ impl EmailCourier {
             implicit,
             None,
         );
-        let mut connection = self
-            .stage("the connection", connect)
-            .await
-            .map_err(|e| self.later(e, &opened))?;
+        let mut connection = self.stage("the connection", connect).await.map_err(|e| self.later(e, &opened))?;
         if let Some(tls) = opened.tls.clone().filter(|_| smtp.tls == SmtpTls::Starttls) {
-            self.stage("STARTTLS", connection.starttls(tls, &hello))
-                .await
-                .map_err(|e| self.later(e, &opened))?;
+            self.stage("STARTTLS", connection.starttls(tls, &hello)).await.map_err(|e| self.later(e, &opened))?;
         }
         if let Some(credentials) = &opened.credentials {
             // A refused login says nothing about the message, and the password may just be being rotated.
             let login = connection.auth(DEFAULT_MECHANISMS, credentials);
-            self.stage("the login", login)
-                .await
-                .map_err(|e| self.later(e, &opened))?;
+            self.stage("the login", login).await.map_err(|e| self.later(e, &opened))?;
         }
-        let what = format!("the mail to {}", recipient.email);
-        self.stage(&what, connection.send(&envelope, message))
-            .await
-            .map_err(|e| match e {
-                Problem::Permanent(text) => Failure::Refused(self.told(&text, &opened)),
-                other => self.later(other, &opened),
-            })?;
+        let taken = self.hand_over(&mut connection, &recipient.email, message).await;
+        taken.map_err(|e| match e {
+            Problem::Permanent(text) => Failure::Refused(self.told(&text, &opened)),
+            other => self.later(other, &opened),
+        })?;
         let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
+        Ok(())
+    }
+
+    /// The mail transaction (RFC 5321, section 3.3). lettre's own says goodbye before it tells of an error, and a server that does not
+    /// answer that would turn every refusal into a time-out.
+    async fn hand_over(
+        &self,
+        to: &mut AsyncSmtpConnection,
+        recipient: &Address,
+        message: &[u8],
+    ) -> Result<(), Problem> {
+        let from = &self.from.email;
+        let international = [from, recipient].iter().any(|address| !address.to_string().is_ascii());
+        let options = if international { vec![MailParameter::SmtpUtfEight] } else { vec![] };
+        self.stage("MAIL FROM", to.command(Mail::new(Some(from.clone()), options))).await?;
+        let who = format!("RCPT TO {recipient}");
+        self.stage(&who, to.command(Rcpt::new(recipient.clone(), vec![]))).await?;
+        self.stage("DATA", to.command(Data)).await?;
+        let what = format!("the mail to {recipient}");
+        self.stage(&what, to.message(message)).await?;
         Ok(())
     }
 
@@ -127,10 +133,7 @@ impl EmailCourier {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(e)) if e.is_permanent() => Err(Problem::Permanent(format!("{what} failed: {e}"))),
             Ok(Err(e)) => Err(Problem::Other(format!("{what} failed: {e}"))),
-            Err(_) => Err(Problem::Other(format!(
-                "{what}: no answer within {:?}",
-                self.settings.smtp.timeout
-            ))),
+            Err(_) => Err(Problem::Other(format!("{what}: no answer within {:?}", self.settings.smtp.timeout))),
         }
     }
 
@@ -141,10 +144,7 @@ impl EmailCourier {
 
     fn told(&self, text: &str, opened: &Opened) -> String {
         let Smtp { host, port, .. } = &self.settings.smtp;
-        format!(
-            "SMTP {host}:{port}: {}",
-            clip(&redact(&single_line(text), &[&opened.password]), MAX_EXCERPT)
-        )
+        format!("SMTP {host}:{port}: {}", clip(&redact(&single_line(text), &[&opened.password]), MAX_EXCERPT))
     }
 }
 
@@ -182,11 +182,7 @@ fn open(smtp: &Smtp) -> Result<Opened, Failure> {
         SmtpTls::None => None,
         SmtpTls::Starttls | SmtpTls::Implicit => Some(tls(smtp)?),
     };
-    let mut opened = Opened {
-        tls,
-        credentials: None,
-        password: String::new(),
-    };
+    let mut opened = Opened { tls, credentials: None, password: String::new() };
     if let Some(login) = &smtp.login {
         opened.password = material::secret(&login.password_file)?.expose_secret().to_owned();
         opened.credentials = Some(Credentials::new(login.username.clone(), opened.password.clone()));
@@ -202,9 +198,7 @@ fn tls(smtp: &Smtp) -> Result<TlsParameters, Failure> {
             .map_err(|e| Failure::retry(format!("cannot use the certificates in {}: {e}", file.display())))?;
         parameters = parameters.add_root_certificate(extra);
     }
-    parameters
-        .build()
-        .map_err(|e| Failure::retry(format!("cannot prepare TLS for {}: {e}", smtp.host)))
+    parameters.build().map_err(|e| Failure::retry(format!("cannot prepare TLS for {}: {e}", smtp.host)))
 }
 
 #[cfg(test)]

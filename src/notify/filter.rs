@@ -21,12 +21,12 @@ impl Filter {
 impl Receiver {
     /// Whether the receiver gets the notification.
     ///
-    /// Good news is less severe than the page it ends. PagerDuty gets it whatever `min_severity` says, as nothing else would close what
-    /// is open there; it ignores what closes a key that is not open.
+    /// Good news is less severe than the page it ends. PagerDuty gets it whatever `min_severity` says, as nothing else would acknowledge
+    /// or close what is open there; it ignores news of a key that is not open.
     pub fn wants(&self, notification: &Notification) -> bool {
         let pagerduty = matches!(&self.channel, Channel::Webhook(w) if w.format == WebhookFormat::Pagerduty);
         self.filter.wants(notification)
-            || (pagerduty && pagerduty::closes(notification.event) && self.filter.wants_at_any_severity(notification))
+            || (pagerduty && pagerduty::quiets(notification.event) && self.filter.wants_at_any_severity(notification))
     }
 }
 
@@ -38,56 +38,47 @@ mod tests {
 
     #[test]
     fn every_condition_must_hold() {
-        // min_severity, events, guards of the filter; guard, guards of the notification (critical, rollback.started); whether it passes
-        let cases: [(Severity, &[Event], &[&str], Option<&str>, &[&str], bool); 9] = [
-            (Severity::Info, &[], &[], Some("a"), &[], true),
-            (Severity::Critical, &[], &[], Some("a"), &[], true),
-            (Severity::Info, &[Event::RollbackStarted], &[], Some("a"), &[], true),
-            (Severity::Info, &[Event::PageFiring], &[], Some("a"), &[], false),
-            (Severity::Info, &[], &["a"], Some("a"), &[], true),
-            (Severity::Info, &[], &["b"], Some("a"), &[], false),
-            (Severity::Info, &[], &["b"], None, &["a", "b"], true),
-            (Severity::Info, &[], &["b"], None, &["a", "c"], false),
-            (Severity::Info, &[], &["b"], None, &[], true),
-        ];
-        for (i, (min_severity, events, guards, guard, several, passes)) in cases.into_iter().enumerate() {
-            let filter = Filter {
-                min_severity,
-                events: events.to_vec(),
-                guards: guards.iter().map(|g| (*g).to_owned()).collect(),
-            };
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let check = |events: &[Event], guards: &[&str], guard: Option<&str>, several: &[&str], passes: bool| {
+            let filter = Filter { min_severity: Severity::Critical, events: events.to_vec(), guards: names(guards) };
             let mut n = notification("n");
             n.guard = guard.map(str::to_owned);
-            n.guards = several.iter().map(|g| (*g).to_owned()).collect();
-            assert_eq!(filter.wants(&n), passes, "case {i}");
-        }
-        let filter = Filter {
-            min_severity: Severity::Critical,
-            events: vec![],
-            guards: vec![],
+            n.guards = names(several);
+            assert_eq!(filter.wants(&n), passes, "{filter:?} {guard:?} {several:?}");
         };
+        // The filter's events and guards; the guards of a critical rollback.started; whether it passes.
+        check(&[], &[], Some("a"), &[], true);
+        check(&[Event::PageFiring, Event::RollbackStarted], &[], Some("a"), &[], true);
+        check(&[Event::PageFiring], &[], Some("a"), &[], false);
+        check(&[], &["a"], Some("a"), &[], true);
+        check(&[], &["b"], Some("a"), &[], false);
+        check(&[], &["b"], None, &["a", "b"], true);
+        check(&[], &["b"], None, &["a", "c"], false);
+        check(&[], &["b"], None, &[], true);
+        let filter = Filter { min_severity: Severity::Critical, events: vec![], guards: vec![] };
         let mut n = notification("n");
         n.severity = Severity::Warning;
         assert!(!filter.wants(&n));
     }
 
     #[test]
-    fn pagerduty_gets_what_closes_a_page_whatever_its_severity() {
+    fn pagerduty_gets_what_ends_a_page_whatever_its_severity() {
         let mut receiver = webhook_receiver("oncall", "http://127.0.0.1:9/");
         receiver.filter.min_severity = Severity::Critical;
         let mut n = notification("n");
         n.severity = Severity::Info;
-        n.event = Event::RollbackVerified;
+        n.event = Event::GuardRearmed;
         assert!(!receiver.wants(&n));
-        let Channel::Webhook(webhook) = &mut receiver.channel else {
-            unreachable!()
-        };
+        let Channel::Webhook(webhook) = &mut receiver.channel else { unreachable!() };
         webhook.format = WebhookFormat::Pagerduty;
-        assert!(receiver.wants(&n));
+        for event in [Event::GuardRearmed, Event::RollbackVerified, Event::GuardAcknowledged] {
+            n.event = event;
+            assert!(receiver.wants(&n), "{event:?}");
+        }
         receiver.filter.guards = vec!["other".to_owned()];
         assert!(!receiver.wants(&n), "the other conditions still hold");
         receiver.filter.guards.clear();
         n.event = Event::WatchdogStarted;
-        assert!(!receiver.wants(&n), "it closes nothing");
+        assert!(!receiver.wants(&n), "it would set off a pager");
     }
 }

@@ -34,16 +34,9 @@ fn with_body<T>(
     write: impl FnOnce(&Body<'_>) -> serde_json::Result<T>,
 ) -> T {
     let links = addresses.of(notification);
-    let notification = Notification {
-        time: whole_seconds(notification.time),
-        ..notification.clone()
-    };
-    write(&Body {
-        version: VERSION,
-        notification: &notification,
-        links,
-    })
-    .expect("a notification is text, numbers and maps with text as keys")
+    let notification = Notification { time: whole_seconds(notification.time), ..notification.clone() };
+    write(&Body { version: VERSION, notification: &notification, links })
+        .expect("a notification is text, numbers and maps with text as keys")
 }
 
 /// The time without its fraction of a second.
@@ -85,10 +78,7 @@ mod tests {
             "links": {"status": "https://ripcord.example/", "runbook": "https://runbooks.example/terminal"},
         });
         assert_eq!(value(&n, &addresses()), expected);
-        assert_eq!(
-            serde_json::from_slice::<serde_json::Value>(&body(&n, &addresses())).unwrap(),
-            expected
-        );
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body(&n, &addresses())).unwrap(), expected);
     }
 
     #[test]
@@ -101,10 +91,7 @@ mod tests {
         n.guards = vec!["a".to_owned(), "b".to_owned()];
         let body = value(&n, &addresses());
         for key in ["guard", "incident", "trigger", "rollback"] {
-            assert!(
-                body[key].is_null() && body.as_object().unwrap().contains_key(key),
-                "{key}"
-            );
+            assert!(body[key].is_null() && body.as_object().unwrap().contains_key(key), "{key}");
         }
         assert_eq!(body["guards"], json!(["a", "b"]));
         assert_eq!(body["links"]["runbook"], "https://runbooks.example/");

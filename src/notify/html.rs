@@ -8,10 +8,7 @@ const BAR: [(&str, &str); 3] = [("CRITICAL", "#d32f2f"), ("WARNING", "#f9a825"),
 
 /// A whole document. It refers to nothing outside itself but through links.
 pub(super) fn document(title: &str, content: &Content) -> String {
-    let bar = BAR
-        .iter()
-        .find(|(severity, _)| *severity == content.severity)
-        .map_or("#777777", |(_, colour)| colour);
+    let bar = BAR.iter().find(|(severity, _)| *severity == content.severity).map_or("#777777", |(_, colour)| colour);
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -24,37 +21,21 @@ pub(super) fn document(title: &str, content: &Content) -> String {
         escape_html(&content.lead),
     );
     for section in &content.sections {
-        out.push_str(&format!(
-            "<h2 style=\"font-size:1em;margin:1em 0 .2em\">{}</h2>\n",
-            escape_html(section.heading)
-        ));
+        out.push_str(&format!("<h2 style=\"font-size:1em;margin:1em 0 .2em\">{}</h2>\n", escape_html(section.heading)));
         for line in &section.lines {
             out.push_str(&format!("<p style=\"margin:.2em 0\">{}</p>\n", escape_html(line)));
         }
         if !section.items.is_empty() {
-            let items: String = section
-                .items
-                .iter()
-                .map(|i| format!("<li>{}</li>", escape_html(i)))
-                .collect();
-            out.push_str(&format!(
-                "<ul style=\"margin:.2em 0;padding-left:1.2em\">{items}</ul>\n"
-            ));
+            let items: String = section.items.iter().map(|i| format!("<li>{}</li>", escape_html(i))).collect();
+            out.push_str(&format!("<ul style=\"margin:.2em 0;padding-left:1.2em\">{items}</ul>\n"));
         }
     }
     if !content.links.is_empty() {
         let links: Vec<String> = content.links.iter().map(|(name, target)| link(name, target)).collect();
         out.push_str(&format!("<p style=\"margin:1em 0\">{}</p>\n", links.join("<br>")));
     }
-    let ids: Vec<String> = content
-        .ids
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", escape_html(value)))
-        .collect();
-    out.push_str(&format!(
-        "<p style=\"font-size:.85em;margin:1em 0;opacity:.75\">{}</p>\n",
-        ids.join("<br>")
-    ));
+    let ids: Vec<String> = content.ids.iter().map(|(name, value)| format!("{name}: {}", escape_html(value))).collect();
+    out.push_str(&format!("<p style=\"font-size:.85em;margin:1em 0;opacity:.75\">{}</p>\n", ids.join("<br>")));
     out.push_str("</body></html>\n");
     out
 }

@@ -97,10 +97,7 @@ impl Lane {
             around,
         });
         let task = tokio::spawn(Arc::clone(&shared).run());
-        Self {
-            shared,
-            task: Some(task),
-        }
+        Self { shared, task: Some(task) }
     }
 
     /// Whom it sends to.
@@ -188,11 +185,7 @@ impl Shared {
         let courier = Arc::clone(&self.courier.lock().unwrap_or_else(PoisonError::into_inner));
         match before {
             Some(same) if same.entry.id == entry.id && Arc::ptr_eq(&same.courier, &courier) => same,
-            Some(same) if same.entry.id == entry.id => Current {
-                body: prepare(&*courier, &entry),
-                courier,
-                ..same
-            },
+            Some(same) if same.entry.id == entry.id => Current { body: prepare(&*courier, &entry), courier, ..same },
             _ => Current {
                 body: prepare(&*courier, &entry),
                 entry,
@@ -256,10 +249,7 @@ impl Shared {
 
     fn expired(&self, at_hand: &Current) {
         let last = at_hand.last_error.as_deref().unwrap_or("it was not tried in this time");
-        self.dead(
-            &at_hand.entry,
-            format!("not accepted within {} hours; last: {last}", MAX_AGE.as_secs() / 3600),
-        );
+        self.dead(&at_hand.entry, format!("not accepted within {} hours; last: {last}", MAX_AGE.as_secs() / 3600));
     }
 
     fn dead(&self, entry: &Entry, reason: String) {

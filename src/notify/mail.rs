@@ -53,11 +53,7 @@ fn fixed(name: &'static str, value: &str) -> HeaderValue {
 /// The right side of message ids. Only ASCII may stand in that header.
 fn domain(from: &Mailbox) -> String {
     let domain = from.email.domain();
-    if domain.is_ascii() {
-        domain.to_owned()
-    } else {
-        "ripcord.invalid".to_owned()
-    }
+    if domain.is_ascii() { domain.to_owned() } else { "ripcord.invalid".to_owned() }
 }
 
 /// `<{id}@{domain}>`, with `=` and the hexadecimal code for each byte that a dot-atom cannot hold (RFC 5322, section 3.2.3). Different ids
@@ -95,11 +91,7 @@ mod tests {
         let from = "Ripcord <ripcord@example.com>".parse().unwrap();
         let to = "a@example.org".parse().unwrap();
         let bytes = write(&entry, &from, &to, &addresses()).unwrap();
-        assert_eq!(
-            bytes,
-            write(&entry, &from, &to, &addresses()).unwrap(),
-            "the same bytes each time"
-        );
+        assert_eq!(bytes, write(&entry, &from, &to, &addresses()).unwrap(), "the same bytes each time");
         assert!(bytes.is_ascii(), "no server needs an extension for it");
         String::from_utf8(bytes).unwrap()
     }
@@ -120,10 +112,7 @@ mod tests {
             assert!(mail.lines().any(|l| l == header), "{header} is not in {mail}");
         }
         assert!(mail.contains("multipart/alternative"));
-        assert!(
-            mail.find("text/plain").unwrap() < mail.find("text/html").unwrap(),
-            "the richer part comes last"
-        );
+        assert!(mail.find("text/plain").unwrap() < mail.find("text/html").unwrap(), "the richer part comes last");
     }
 
     #[test]
@@ -133,14 +122,8 @@ mod tests {
         n.incident = Some("i>\r\nBcc: all@example.org".to_owned());
         let mail = written(n);
         let head = mail.split("\r\n\r\n").next().unwrap();
-        assert!(
-            !head.lines().any(|l| l.to_ascii_lowercase().starts_with("bcc")),
-            "{head}"
-        );
-        assert!(
-            head.contains("References: <i=3E=0D=0ABcc=3A=20all=40example.org@example.com>"),
-            "{head}"
-        );
+        assert!(!head.lines().any(|l| l.to_ascii_lowercase().starts_with("bcc")), "{head}");
+        assert!(head.contains("References: <i=3E=0D=0ABcc=3A=20all=40example.org@example.com>"), "{head}");
     }
 
     #[test]

@@ -52,11 +52,7 @@ pub(super) struct Section {
 pub fn compose(notification: &Notification, addresses: &Addresses) -> Message {
     let content = content(notification, addresses);
     let subject = clip(&format!("[{}] {}", content.severity, content.lead), MAX_SUBJECT);
-    Message {
-        text: text(&content),
-        html: html::document(&subject, &content),
-        subject,
-    }
+    Message { text: text(&content), html: html::document(&subject, &content), subject }
 }
 
 fn content(notification: &Notification, addresses: &Addresses) -> Content {
@@ -68,24 +64,12 @@ fn content(notification: &Notification, addresses: &Addresses) -> Content {
             sections.push(Section { heading, lines, items });
         }
     };
-    section(
-        "What was measured",
-        notification.trigger.iter().map(|t| measured(t, notification)).collect(),
-        vec![],
-    );
+    section("What was measured", notification.trigger.iter().map(|t| measured(t, notification)).collect(), vec![]);
     section("What Ripcord did", did(notification).into_iter().collect(), vec![]);
-    section(
-        "Did it help",
-        helped(notification).map(str::to_owned).into_iter().collect(),
-        vec![],
-    );
+    section("Did it help", helped(notification).map(str::to_owned).into_iter().collect(), vec![]);
     section("What to do now", lines(&notification.advice), vec![]);
     if let Some(rollback) = &notification.rollback {
-        section(
-            "What went wrong",
-            rollback.error.iter().map(|e| line(e)).collect(),
-            vec![],
-        );
+        section("What went wrong", rollback.error.iter().map(|e| line(e)).collect(), vec![]);
         section("Steps", vec![], rollback.steps.iter().map(step).collect());
     }
     section("Guards", vec![], notification.guards.iter().map(|g| line(g)).collect());
@@ -100,10 +84,7 @@ fn content(notification: &Notification, addresses: &Addresses) -> Content {
         severity: notification.severity.as_str().to_uppercase(),
         lead: line(&format!("{dry_run}{}", notification.summary)),
         sections,
-        links: links
-            .into_iter()
-            .filter_map(|(name, link)| link.map(|link| (name, line(link))))
-            .collect(),
+        links: links.into_iter().filter_map(|(name, link)| link.map(|link| (name, line(link)))).collect(),
         ids,
     }
 }
@@ -138,9 +119,7 @@ fn measured(trigger: &TriggerFacts, notification: &Notification) -> String {
     if trigger.held_seconds >= 1.0 {
         let held = Duration::try_from_secs_f64(trigger.held_seconds).unwrap_or_default();
         out.push_str(&format!(", breach observed for {}", words(held)));
-        let since = SignedDuration::try_from(held)
-            .ok()
-            .and_then(|held| notification.time.checked_sub(held).ok());
+        let since = SignedDuration::try_from(held).ok().and_then(|held| notification.time.checked_sub(held).ok());
         if let Some(since) = since {
             // What was not observed does not count as held, so the breach may be older than this.
             out.push_str(&format!(", since {} or before", since.strftime("%H:%M:%S UTC")));
@@ -172,26 +151,18 @@ fn way(rollback: &RollbackFacts) -> String {
 }
 
 fn did(notification: &Notification) -> Option<String> {
-    let way = notification
-        .rollback
-        .as_ref()
-        .map(|r| format!(" {}", way(r)))
-        .unwrap_or_default();
+    let way = notification.rollback.as_ref().map(|r| format!(" {}", way(r))).unwrap_or_default();
     if notification.dry_run && notification.rollback.is_some() {
-        return Some(format!(
-            "Nothing: this is a dry run. It would have moved the traffic{way}."
-        ));
+        return Some(format!("Nothing: this is a dry run. It would have moved the traffic{way}."));
     }
     match notification.event {
         Event::RollbackStarted => Some(format!("It is moving the traffic{way}.")),
         Event::RollbackSucceeded => Some(format!("It moved the traffic{way}. Every step is done.")),
-        Event::RollbackFailed => Some(format!(
-            "It is moving the traffic{way}. A step failed and is being retried."
-        )),
+        Event::RollbackFailed => Some(format!("It is moving the traffic{way}. A step failed and is being retried.")),
         Event::RollbackVerified | Event::RollbackNotRecovered => Some(format!("It moved the traffic{way}.")),
-        Event::RollbackReverted => Some(format!(
-            "It moved the traffic{way}. Somebody undid that, and Ripcord does not repeat it."
-        )),
+        Event::RollbackReverted => {
+            Some(format!("It moved the traffic{way}. Somebody undid that, and Ripcord does not repeat it."))
+        }
         Event::PageFiring => Some("It changed nothing, it only tells you.".to_owned()),
         _ => None,
     }
@@ -281,11 +252,7 @@ Notification: n1
         n.dry_run = true;
         let message = compose(&n, &addresses());
         assert!(message.subject.starts_with("[CRITICAL] [dry run] terminal"));
-        assert!(
-            message
-                .text
-                .contains("Nothing: this is a dry run. It would have moved the traffic from 25 % to 0 %.")
-        );
+        assert!(message.text.contains("Nothing: this is a dry run. It would have moved the traffic from 25 % to 0 %."));
         assert!(!message.text.contains("Did it help"));
     }
 
@@ -298,11 +265,8 @@ Notification: n1
         n.guard = Some(hostile.to_owned());
         n.incident = Some(hostile.to_owned());
         n.trigger.as_mut().unwrap().text = hostile.to_owned();
-        n.rollback.as_mut().unwrap().steps = vec![StepReport {
-            step: hostile.to_owned(),
-            result: StepResult::Failed,
-            detail: Some(hostile.to_owned()),
-        }];
+        n.rollback.as_mut().unwrap().steps =
+            vec![StepReport { step: hostile.to_owned(), result: StepResult::Failed, detail: Some(hostile.to_owned()) }];
         n.rollback.as_mut().unwrap().error = Some(hostile.to_owned());
         let mut addresses = addresses();
         addresses.links.runbook = Some("javascript:alert(1)".to_owned());

@@ -62,13 +62,7 @@ impl Outbox {
         store: Arc<dyn Store>,
         report: UnboundedSender<DeliveryEvent>,
     ) -> Result<Self, Vec<Finding>> {
-        Self::start_with(
-            Box::new(make_courier),
-            receivers,
-            Addresses { links, runbooks },
-            store,
-            report,
-        )
+        Self::start_with(Box::new(make_courier), receivers, Addresses { links, runbooks }, store, report)
     }
 
     pub(super) fn start_with(
@@ -78,17 +72,8 @@ impl Outbox {
         store: Arc<dyn Store>,
         report: UnboundedSender<DeliveryEvent>,
     ) -> Result<Self, Vec<Finding>> {
-        let around = Surroundings {
-            store,
-            report,
-            clock: Clock::start(),
-            settled: Arc::new(Notify::new()),
-        };
-        let outbox = Self {
-            around,
-            make_courier,
-            receivers: Mutex::default(),
-        };
+        let around = Surroundings { store, report, clock: Clock::start(), settled: Arc::new(Notify::new()) };
+        let outbox = Self { around, make_courier, receivers: Mutex::default() };
         outbox.apply(receivers, addresses)?;
         Ok(outbox)
     }
@@ -100,9 +85,7 @@ impl Outbox {
         for active in self.receivers().iter().filter(|a| a.settings.wants(&notification)) {
             for lane in &active.lanes {
                 let name = &active.settings.name;
-                self.around
-                    .store
-                    .put(Entry::new(name, lane.recipient(), queued_at, Arc::clone(&notification)));
+                self.around.store.put(Entry::new(name, lane.recipient(), queued_at, Arc::clone(&notification)));
             }
             self.make_room(&active.settings.name);
             active.lanes.iter().for_each(Lane::wake);
@@ -145,12 +128,7 @@ impl Outbox {
                 break;
             }
         }
-        let tasks: Vec<_> = self
-            .receivers()
-            .iter_mut()
-            .flat_map(|a| &mut a.lanes)
-            .filter_map(Lane::stop)
-            .collect();
+        let tasks: Vec<_> = self.receivers().iter_mut().flat_map(|a| &mut a.lanes).filter_map(Lane::stop).collect();
         for task in tasks {
             // It was told to stop; that it did is all there is to know.
             let _ = task.await;
@@ -163,10 +141,7 @@ impl Outbox {
     }
 
     fn left(&self) -> Vec<Entry> {
-        self.receivers()
-            .iter()
-            .flat_map(|a| self.around.store.pending(&a.settings.name))
-            .collect()
+        self.receivers().iter().flat_map(|a| self.around.store.pending(&a.settings.name)).collect()
     }
 
     /// Drops the oldest entries of the least severity until the queue is within its bound.
@@ -199,18 +174,14 @@ impl Outbox {
         for (settings, courier) in couriers {
             let same = before.iter().position(|a| a.settings.name == settings.name);
             let lanes = same.map(|i| before.swap_remove(i).lanes).unwrap_or_default();
-            active.push(Active {
-                settings: settings.clone(),
-                lanes: self.lanes(settings, &courier, lanes),
-            });
+            active.push(Active { settings: settings.clone(), lanes: self.lanes(settings, &courier, lanes) });
         }
         // Their tasks are told to stop before their entries go. One that is accepted at this very moment is counted once, as lost.
         drop(before);
         for name in self.around.store.receivers() {
             if active.iter().all(|a| a.settings.name != name) {
                 for entry in self.around.store.pending(&name) {
-                    self.around
-                        .drop_entry(&entry, "the receiver is no longer in the configuration");
+                    self.around.drop_entry(&entry, "the receiver is no longer in the configuration");
                 }
             }
         }
@@ -224,16 +195,14 @@ impl Outbox {
         self.readdress(&settings.name, &recipients);
         recipients
             .into_iter()
-            .map(
-                |recipient| match before.iter().position(|lane| lane.recipient() == recipient.as_deref()) {
-                    Some(i) => {
-                        let lane = before.swap_remove(i);
-                        lane.replace_courier(Arc::clone(courier));
-                        lane
-                    }
-                    None => Lane::start(&settings.name, recipient, Arc::clone(courier), self.around.clone()),
-                },
-            )
+            .map(|recipient| match before.iter().position(|lane| lane.recipient() == recipient.as_deref()) {
+                Some(i) => {
+                    let lane = before.swap_remove(i);
+                    lane.replace_courier(Arc::clone(courier));
+                    lane
+                }
+                None => Lane::start(&settings.name, recipient, Arc::clone(courier), self.around.clone()),
+            })
             .collect()
     }
 
@@ -246,22 +215,14 @@ impl Outbox {
                 continue;
             }
             if entry.recipient.is_some() == by_email {
-                self.around
-                    .drop_entry(&entry, "the recipient is no longer in the configuration");
+                self.around.drop_entry(&entry, "the recipient is no longer in the configuration");
                 continue;
             }
             for recipient in recipients {
                 let notification = Arc::clone(&entry.notification);
-                self.around.store.put(Entry::new(
-                    receiver,
-                    recipient.as_deref(),
-                    entry.queued_at,
-                    notification,
-                ));
+                self.around.store.put(Entry::new(receiver, recipient.as_deref(), entry.queued_at, notification));
             }
-            self.around
-                .store
-                .dead(&entry.id, "the receiver is reached in another way now");
+            self.around.store.dead(&entry.id, "the receiver is reached in another way now");
         }
         self.make_room(receiver);
     }

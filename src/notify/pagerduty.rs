@@ -61,9 +61,9 @@ fn effect(event: Event) -> (Effect, &'static str) {
     }
 }
 
-/// Whether the event closes an alert.
-pub(super) fn closes(event: Event) -> bool {
-    effect(event).0 == Effect::Resolve
+/// Whether the event acknowledges or closes an alert: whether it quiets somebody's pager and never sets it off.
+pub(super) fn quiets(event: Event) -> bool {
+    effect(event).0 != Effect::Trigger
 }
 
 /// The key under which PagerDuty keeps what belongs together: the incident, or where there is none the guard.
@@ -109,15 +109,9 @@ fn event(notification: &Notification, addresses: &Addresses, details: Value) -> 
     if effect == Effect::Trigger {
         let mut payload = Map::new();
         payload.insert("summary".to_owned(), summary(notification).into());
-        payload.insert(
-            "source".to_owned(),
-            notification.guard.as_deref().unwrap_or("ripcord").into(),
-        );
+        payload.insert("source".to_owned(), notification.guard.as_deref().unwrap_or("ripcord").into());
         payload.insert("severity".to_owned(), notification.severity.as_str().into());
-        payload.insert(
-            "timestamp".to_owned(),
-            generic::whole_seconds(notification.time).to_string().into(),
-        );
+        payload.insert("timestamp".to_owned(), generic::whole_seconds(notification.time).to_string().into());
         if let Some(guard) = &notification.guard {
             payload.insert("component".to_owned(), guard.as_str().into());
         }
@@ -131,10 +125,8 @@ fn event(notification: &Notification, addresses: &Addresses, details: Value) -> 
             event.insert("client_url".to_owned(), status.into());
         }
         let shown = [("Runbook", links.runbook), ("Status", links.status)];
-        let shown: Vec<Value> = shown
-            .iter()
-            .filter_map(|(text, href)| href.map(|href| json!({"href": href, "text": text})))
-            .collect();
+        let shown: Vec<Value> =
+            shown.iter().filter_map(|(text, href)| href.map(|href| json!({"href": href, "text": text}))).collect();
         if !shown.is_empty() {
             event.insert("links".to_owned(), shown.into());
         }
@@ -226,11 +218,9 @@ mod tests {
 
     #[test]
     fn severities_keep_their_names() {
-        for (severity, name) in [
-            (Severity::Info, "info"),
-            (Severity::Warning, "warning"),
-            (Severity::Critical, "critical"),
-        ] {
+        for (severity, name) in
+            [(Severity::Info, "info"), (Severity::Warning, "warning"), (Severity::Critical, "critical")]
+        {
             let mut n = notification("n1");
             n.severity = severity;
             assert_eq!(parsed(&n)["payload"]["severity"], name);
@@ -247,17 +237,9 @@ mod tests {
         assert!(sent["dedup_key"].as_str().unwrap().len() <= 255);
         let first = dedup_key(&n);
         n.incident = Some("事".repeat(201));
-        assert_ne!(
-            dedup_key(&n),
-            first,
-            "long keys that differ at their end stay different"
-        );
+        assert_ne!(dedup_key(&n), first, "long keys that differ at their end stay different");
 
-        let step = StepReport {
-            step: "s".repeat(1000),
-            result: StepResult::Failed,
-            detail: None,
-        };
+        let step = StepReport { step: "s".repeat(1000), result: StepResult::Failed, detail: None };
         n.rollback.as_mut().unwrap().steps = vec![step; 1000];
         let sent = body(&n, &addresses());
         assert!(sent.len() < 512_000);
@@ -268,11 +250,6 @@ mod tests {
     fn a_dry_run_says_so() {
         let mut n = notification("n1");
         n.dry_run = true;
-        assert!(
-            parsed(&n)["payload"]["summary"]
-                .as_str()
-                .unwrap()
-                .starts_with("[dry run] terminal")
-        );
+        assert!(parsed(&n)["payload"]["summary"].as_str().unwrap().starts_with("[dry run] terminal"));
     }
 }

@@ -31,13 +31,7 @@ impl Entry {
             id.push('/');
             id.push_str(recipient);
         }
-        Self {
-            id,
-            receiver: receiver.to_owned(),
-            recipient: recipient.map(str::to_owned),
-            queued_at,
-            notification,
-        }
+        Self { id, receiver: receiver.to_owned(), recipient: recipient.map(str::to_owned), queued_at, notification }
     }
 }
 
@@ -95,11 +89,7 @@ impl Store for MemoryStore {
     }
 
     fn pending(&self, receiver: &str) -> Vec<Entry> {
-        self.entries()
-            .iter()
-            .filter(|e| e.receiver == receiver)
-            .cloned()
-            .collect()
+        self.entries().iter().filter(|e| e.receiver == receiver).cloned().collect()
     }
 
     fn receivers(&self) -> Vec<String> {
@@ -142,12 +132,7 @@ mod tests {
 
     #[test]
     fn an_entry_survives_being_written_and_read() {
-        let entry = Entry::new(
-            "sre",
-            Some("a@example.com"),
-            Timestamp::UNIX_EPOCH,
-            Arc::new(notification("n1")),
-        );
+        let entry = Entry::new("sre", Some("a@example.com"), Timestamp::UNIX_EPOCH, Arc::new(notification("n1")));
         assert_eq!(entry.id, "n1/sre/a@example.com");
         let text = serde_json::to_string(&entry).unwrap();
         assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);

@@ -47,9 +47,7 @@ const SHORTEST_SECRET: usize = 6;
 pub(super) fn redact(text: &str, secrets: &[&str]) -> String {
     let mut secrets: Vec<&str> = secrets.iter().copied().filter(|s| s.len() >= SHORTEST_SECRET).collect();
     secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
-    secrets
-        .into_iter()
-        .fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
+    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
 }
 
 #[cfg(test)]
@@ -72,19 +70,13 @@ mod tests {
 
     #[test]
     fn html_is_escaped() {
-        assert_eq!(
-            escape_html(r#"<a href="x" b='y'>&"#),
-            "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;"
-        );
+        assert_eq!(escape_html(r#"<a href="x" b='y'>&"#), "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;");
     }
 
     #[test]
     fn secrets_are_taken_out_longest_first() {
         assert_eq!(
-            redact(
-                "POST /hook/T0KEN123 v2 T0KEN123",
-                &["T0KEN123", "/hook/T0KEN123", "v2", ""]
-            ),
+            redact("POST /hook/T0KEN123 v2 T0KEN123", &["T0KEN123", "/hook/T0KEN123", "v2", ""]),
             "POST [redacted] v2 [redacted]"
         );
     }

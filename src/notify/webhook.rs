@@ -67,14 +67,7 @@ impl WebhookCourier {
         {
             wrong("url", reason.to_owned());
         }
-        if findings.is_empty() {
-            Ok(Self {
-                settings: settings.clone(),
-                addresses,
-            })
-        } else {
-            Err(findings)
-        }
+        if findings.is_empty() { Ok(Self { settings: settings.clone(), addresses }) } else { Err(findings) }
     }
 
     async fn exchange(&self, entry: &Entry, body: &[u8]) -> Result<(), Failure> {
@@ -104,14 +97,10 @@ impl WebhookCourier {
         let request = opened.client.post(opened.url.clone()).headers(headers).body(body);
         match request.send().await {
             Ok(response) => judge(response, &target, &opened).await,
-            Err(e) if e.is_timeout() && !e.is_connect() => Err(Failure::retry(format!(
-                "{target}: no answer within {:?}",
-                self.settings.timeout
-            ))),
-            Err(e) => Err(Failure::retry(format!(
-                "{target}: {}",
-                opened.redact(&causes(&e.without_url()))
-            ))),
+            Err(e) if e.is_timeout() && !e.is_connect() => {
+                Err(Failure::retry(format!("{target}: no answer within {:?}", self.settings.timeout)))
+            }
+            Err(e) => Err(Failure::retry(format!("{target}: {}", opened.redact(&causes(&e.without_url()))))),
         }
     }
 }
@@ -134,13 +123,7 @@ impl Opened {
     fn redact(&self, text: &str) -> String {
         let query = self.url.query().unwrap_or_default();
         let path_and_query = format!("{}?{query}", self.url.path());
-        let mut secrets = vec![
-            self.url.as_str(),
-            &path_and_query,
-            self.url.path(),
-            query,
-            self.url.username(),
-        ];
+        let mut secrets = vec![self.url.as_str(), &path_and_query, self.url.path(), query, self.url.username()];
         secrets.extend(self.url.password());
         secrets.extend(self.url.path_segments().into_iter().flatten());
         secrets.extend(query.split(['&', '=']));
@@ -168,21 +151,13 @@ fn open(settings: &Webhook) -> Result<Opened, Failure> {
     } else if let Some(file) = &settings.ca_file {
         let pem = material::certificates(file)?;
         let extra = Certificate::from_pem_bundle(&pem).map_err(|e| {
-            Failure::retry(format!(
-                "cannot use the certificates in {}: {}",
-                file.display(),
-                causes(&e.without_url())
-            ))
+            Failure::retry(format!("cannot use the certificates in {}: {}", file.display(), causes(&e.without_url())))
         })?;
         client = client.tls_certs_merge(extra);
     }
-    let client = client.build().map_err(|e| {
-        Failure::retry(format!(
-            "cannot prepare TLS for {}: {}",
-            host(&url),
-            causes(&e.without_url())
-        ))
-    })?;
+    let client = client
+        .build()
+        .map_err(|e| Failure::retry(format!("cannot prepare TLS for {}: {}", host(&url), causes(&e.without_url()))))?;
     Ok(Opened {
         client,
         url,
@@ -203,8 +178,7 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
 /// The host, and the port where it is not the usual one: all of the address that may be told.
 fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// The id as a header. Ids are printable ASCII unless somebody named a receiver otherwise.
@@ -213,13 +187,7 @@ fn idempotency_key(id: &str) -> HeaderValue {
         id.to_owned()
     } else {
         id.bytes()
-            .map(|b| {
-                if b.is_ascii_graphic() && b != b'%' {
-                    char::from(b).to_string()
-                } else {
-                    format!("%{b:02X}")
-                }
-            })
+            .map(|b| if b.is_ascii_graphic() && b != b'%' { char::from(b).to_string() } else { format!("%{b:02X}") })
             .collect()
     };
     HeaderValue::try_from(plain).expect("printable ASCII is a header value")
@@ -247,9 +215,7 @@ async fn judge(response: Response, target: &str, opened: &Opened) -> Result<(), 
     let said = if said.is_empty() { said } else { format!(" ({said})") };
     let text = format!("{target}: answered {}{said}", status.as_u16());
     if status.is_redirection() {
-        return Err(Failure::Refused(format!(
-            "{text}; redirects are not followed: configure the final address"
-        )));
+        return Err(Failure::Refused(format!("{text}; redirects are not followed: configure the final address")));
     }
     if status.is_client_error() && !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) {
         let check = match status {

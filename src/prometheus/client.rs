@@ -134,8 +134,9 @@ impl Client {
         } else {
             return Ok(None);
         };
-        let mut value = HeaderValue::try_from(text)
-            .map_err(|_| failed("the token or password for Prometheus holds characters that no header can".to_owned()))?;
+        let mut value = HeaderValue::try_from(text).map_err(|_| {
+            failed("the token or password for Prometheus holds characters that no header can".to_owned())
+        })?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
@@ -157,7 +158,9 @@ impl Client {
             Ok(envelope) => envelope,
             Err(e) => {
                 let text: String = String::from_utf8_lossy(&body).chars().take(MAX_ERROR_TEXT).collect();
-                return Err(self.failed(&format!("answered {status} with what is no Prometheus answer ({e}): {text:?}")));
+                return Err(
+                    self.failed(&format!("answered {status} with what is no Prometheus answer ({e}): {text:?}"))
+                );
             }
         };
         if envelope.status != "success" {

@@ -55,7 +55,11 @@ enum PlannedBaseline {
     Fixed(f64),
     Number(usize),
     /// A quantile of other requests needs enough of them, like any quantile.
-    Quantile { q: f64, value: usize, requests: usize },
+    Quantile {
+        q: f64,
+        value: usize,
+        requests: usize,
+    },
 }
 
 /// A number that is wanted: what, and of which label values. The values' order is that of the shape's labels.

@@ -114,7 +114,11 @@ fn range(window: Duration, offset: Duration) -> String {
 }
 
 fn duration(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 { format!("{}s", duration.as_secs()) } else { format!("{}ms", duration.as_millis()) }
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
 }
 
 fn matcher(label: &str, values: &[&str]) -> String {

@@ -189,7 +189,8 @@ fn delivery(event: &DeliveryEvent) {
             count(receiver, "retried");
             warn!(receiver, id, event = event.as_str(), attempt, ?delay, error, "Not delivered yet");
         }
-        DeliveryEvent::Dead { receiver, id, event, reason, .. } | DeliveryEvent::Dropped { receiver, id, event, reason, .. } => {
+        DeliveryEvent::Dead { receiver, id, event, reason, .. }
+        | DeliveryEvent::Dropped { receiver, id, event, reason, .. } => {
             count(receiver, "lost");
             error!(receiver, id, event = event.as_str(), reason, "A notification is lost");
         }
@@ -221,7 +222,8 @@ impl Status<'_> {
                 gauge!(names::GUARD_STATE, "guard" => name.clone(), "state" => state.as_str())
                     .set(f64::from(u8::from(state == guard.state)));
             }
-            gauge!(names::TRAFFIC_PERCENTAGE, "guard" => name.clone()).set(guard.percentage.map_or(f64::NAN, f64::from));
+            gauge!(names::TRAFFIC_PERCENTAGE, "guard" => name.clone())
+                .set(guard.percentage.map_or(f64::NAN, f64::from));
             for trigger in &guard.triggers {
                 let labels = [("guard", name.clone()), ("trigger", trigger.trigger.clone())];
                 gauge!(names::TRIGGER_VALUE, &labels).set(trigger.value.unwrap_or(f64::NAN));

@@ -29,8 +29,9 @@ const FORGET_GAUGES_AFTER: std::time::Duration = std::time::Duration::from_secs(
 /// The environment variable that says what is logged, like `debug` or `ripcord=debug,kube=info`.
 pub const LOG_VARIABLE: &str = "RIPCORD_LOG";
 
-/// What is logged where the environment says nothing.
-const DEFAULT_LOG: &str = "info,kube_client=warn,hyper_util=warn";
+/// What is logged where the environment says nothing. Each error of the API server is told by the step that met it; the client library
+/// would log it a second time.
+const DEFAULT_LOG: &str = "info,kube_client=off,tower_http=off,hyper_util=warn";
 
 /// Sets up the log on stderr: text on a terminal, JSON otherwise.
 pub fn start_log() -> anyhow::Result<()> {

@@ -25,7 +25,10 @@ pub const RELOAD_TIMESTAMP: &str = "ripcord_config_reload_timestamp_seconds";
 
 pub fn describe() {
     describe_gauge!(BUILD_INFO, "Always 1; the labels say which build this is");
-    describe_counter!(EVALUATIONS, "Ticks, by result: ok, partly (some triggers unknown), unknown (all of them), missed");
+    describe_counter!(
+        EVALUATIONS,
+        "Ticks, by result: ok, partly (some triggers unknown), unknown (all of them), missed"
+    );
     describe_histogram!(EVALUATION_DURATION, "Seconds from a tick's instant to its decision");
     describe_gauge!(LAST_EVALUATION, "The instant of the last tick that was decided on, as Unix time");
     describe_counter!(QUERIES, "Queries to Prometheus, by result: ok, or why nothing is known");
@@ -37,11 +40,17 @@ pub fn describe() {
     describe_gauge!(TRIGGER_VERDICT, "1 for the present verdict: breach, band, clear or unknown; 0 for the others");
     describe_gauge!(GUARD_STATE, "1 for the present state of the guard, 0 for the others");
     describe_gauge!(TRAFFIC_PERCENTAGE, "The share of the traffic on the new path, in percent; NaN while unknown");
-    describe_counter!(ROLLBACKS, "Rollbacks, by result: started, succeeded, failed, verified, not_recovered, cannot_see, at_target");
+    describe_counter!(
+        ROLLBACKS,
+        "Rollbacks, by result: started, succeeded, failed, verified, not_recovered, cannot_see, at_target"
+    );
     describe_histogram!(ROLLBACK_DURATION, "Seconds from the decision to the end of the last rollout");
     describe_counter!(NOTIFICATIONS, "Notifications, by receiver and result: accepted, retried, lost");
     describe_gauge!(NOTIFICATION_QUEUE, "Notifications that wait for a receiver");
     describe_gauge!(NOTIFICATION_OLDEST, "Seconds that the oldest waiting notification has waited");
-    describe_gauge!(RELOAD_SUCCESS, "1 when the configuration was loaded the last time it was tried, 0 when it was refused");
+    describe_gauge!(
+        RELOAD_SUCCESS,
+        "1 when the configuration was loaded the last time it was tried, 0 when it was refused"
+    );
     describe_gauge!(RELOAD_TIMESTAMP, "When the configuration in use was loaded, as Unix time");
 }

@@ -16,10 +16,7 @@ use crate::config::{Links, LoadOptions, SecretFile};
 pub(super) fn url(text: &str, instead_of_credentials: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("is no address ({e}); write it like http://host:port/path"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!(
-            "begins with {}:, which cannot be used; write http:// or https://",
-            url.scheme()
-        ));
+        return Err(format!("begins with {}:, which cannot be used; write http:// or https://", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(format!("has a user name or a password in it; {instead_of_credentials}"));
@@ -56,10 +53,7 @@ pub(super) fn secret_url(at: &At<String>, options: LoadOptions, problems: &mut P
         let secret = problems.take(&at.path, file.read().map_err(|e| e.to_string()))?;
         let parsed = Url::parse(secret.expose_secret().trim()).ok();
         if !parsed.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
-            problems.error(
-                &at.path,
-                format!("the file {} holds no http:// or https:// address", at.value),
-            );
+            problems.error(&at.path, format!("the file {} holds no http:// or https:// address", at.value));
             return None;
         }
     }
@@ -85,12 +79,8 @@ pub(super) fn ca_file(field: &Field<String>, options: LoadOptions, problems: &mu
 /// An address of e-mail.
 pub(super) fn email(at: &At<String>, problems: &mut Problems) -> Option<String> {
     let parsed = at.value.parse::<Address>();
-    let parsed = parsed.map_err(|e| {
-        format!(
-            "{:?} is no e-mail address ({e}); write it like sre@example.org",
-            at.value
-        )
-    });
+    let parsed =
+        parsed.map_err(|e| format!("{:?} is no e-mail address ({e}); write it like sre@example.org", at.value));
     problems.take(&at.path, parsed).map(|address| address.to_string())
 }
 
@@ -102,10 +92,7 @@ pub(super) fn links(field: &Field<raw::Links>, problems: &mut Problems) -> Optio
         Field::Given(at) => {
             let status = link(&at.value.status, problems);
             let runbook = link(&at.value.runbook, problems);
-            Some(Links {
-                status: status?,
-                runbook: runbook?,
-            })
+            Some(Links { status: status?, runbook: runbook? })
         }
     }
 }

@@ -19,10 +19,7 @@ pub(super) fn guards(raw: &raw::Root, interval: Duration, problems: &mut Problem
     let missing = "needs guards, at least one, like guards: {terminal: {match: {…}}}";
     let named = raw.guards.required(&Path::root(), missing, problems)?;
     if named.value.0.is_empty() {
-        problems.error(
-            &named.path,
-            "is empty: nothing would be watched; write at least one guard",
-        );
+        problems.error(&named.path, "is empty: nothing would be watched; write at least one guard");
         return None;
     }
     let defaults = match &raw.defaults {
@@ -34,19 +31,13 @@ pub(super) fn guards(raw: &raw::Root, interval: Duration, problems: &mut Problem
     let mut placed: Vec<(String, Vec<Placed>)> = Vec::new();
     for (name, own) in named.value.given() {
         problems.enter_guard(name);
-        let merged = At {
-            path: own.path.clone(),
-            value: own.value.over(&defaults),
-        };
+        let merged = At { path: own.path.clone(), value: own.value.over(&defaults) };
         let (guard, steps) = guard(name, &merged, interval, problems);
         guards.extend(guard);
         placed.extend(steps.map(|steps| (name.clone(), steps)));
     }
     problems.leave_guards();
-    steps::check_owners(
-        placed.iter().map(|(name, steps)| (name.as_str(), steps.as_slice())),
-        problems,
-    );
+    steps::check_owners(placed.iter().map(|(name, steps)| (name.as_str(), steps.as_slice())), problems);
     (guards.len() == named.value.0.len()).then_some(guards)
 }
 
@@ -84,11 +75,7 @@ fn guard(
         let rollback = rollback?;
         metrics?;
         let steps: Vec<_> = steps.as_ref()?.iter().map(|(step, _)| step.clone()).collect();
-        let mut engine = GuardSettings {
-            name: name.to_owned(),
-            triggers,
-            rollback: rollback.engine,
-        };
+        let mut engine = GuardSettings { name: name.to_owned(), triggers, rollback: rollback.engine };
         engine.rollback.steps = steps.iter().map(Step::name).collect();
         Some(Guard {
             name: name.to_owned(),
@@ -146,10 +133,7 @@ fn all_triggers(
         return None;
     }
     if !settings.iter().any(|t| t.action == TriggerAction::Rollback) {
-        problems.warn(
-            guard,
-            "has no trigger with action: rollback: nothing rolls it back by itself",
-        );
+        problems.warn(guard, "has no trigger with action: rollback: nothing rolls it back by itself");
     }
     Some((settings, signals))
 }

@@ -1,5 +1,5 @@
-//! Keys whose shape is settled and that this version does not carry out yet. They are checked, and a warning says what that
-//! means.
+//! Keys whose shape is settled and that this version does not carry out yet. They are checked, and a warning says what
+//! that means.
 
 use crate::config::field::{At, Field};
 use crate::config::path::Path;
@@ -21,21 +21,17 @@ pub(super) fn check(raw: &raw::Root, problems: &mut Problems) {
         state(at, problems);
         problems.warn(
             &at.path,
-            "this version does not carry it out yet: the state is kept in memory: a restart forgets incidents and latches",
+            "this version does not carry it out yet: the state is kept in memory: a restart forgets incidents and \
+                latches",
         );
     }
     if let Some(at) = raw.leader_election.get() {
-        let lease = at
-            .value
-            .lease
-            .required(&at.path, "needs lease: {namespace: …, name: …}", problems);
+        let lease = at.value.lease.required(&at.path, "needs lease: {namespace: …, name: …}", problems);
         if let Some(lease) = lease {
             object(&lease.value, &lease.path, problems);
         }
-        problems.warn(
-            &at.path,
-            "this version does not carry it out yet: run a single replica, or each of them will act",
-        );
+        problems
+            .warn(&at.path, "this version does not carry it out yet: run a single replica, or each of them will act");
     }
 }
 
@@ -47,13 +43,8 @@ fn heartbeat(at: &At<raw::Heartbeat>, problems: &mut Problems) {
         _ => {}
     }
     if let Some(url) = written.url.get() {
-        problems.take(
-            &url.path,
-            addresses::url(
-                &url.value,
-                "put the whole address into a file and name it with url_file",
-            ),
-        );
+        problems
+            .take(&url.path, addresses::url(&url.value, "put the whole address into a file and name it with url_file"));
     }
     if let Some(interval) = written.interval.get().filter(|i| i.value.is_zero()) {
         problems.error(&interval.path, "0s is too short; write a time like 1m");

@@ -1,4 +1,5 @@
-//! Thresholds and clear levels: which go with which signal, in which unit, and on which side of one another they may lie.
+//! Thresholds and clear levels: which go with which signal, in which unit, and on which side of one another they may
+//! lie.
 
 use crate::config::field::{At, Field};
 use crate::config::path::Path;
@@ -30,10 +31,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Promql => "promql",
-            signal => Self::SIGNALS
-                .iter()
-                .find(|(_, kind)| *kind == signal)
-                .map_or("", |(word, _)| word),
+            signal => Self::SIGNALS.iter().find(|(_, kind)| *kind == signal).map_or("", |(word, _)| word),
         }
     }
 }
@@ -103,11 +101,7 @@ pub(super) enum Threshold<'a> {
 impl<'a> Written<'a> {
     /// The one threshold that is written, rightly or wrongly.
     pub(super) fn threshold(&self, path: &Path, problems: &mut Problems) -> Threshold<'a> {
-        let keys = [
-            (Key::Above, self.above),
-            (Key::Below, self.below),
-            (Key::DegradedBy, self.degraded_by),
-        ];
+        let keys = [(Key::Above, self.above), (Key::Below, self.below), (Key::DegradedBy, self.degraded_by)];
         let written: Vec<_> = keys.into_iter().filter(|(_, field)| field.is_written()).collect();
         match written[..] {
             [] => Threshold::None,
@@ -153,11 +147,7 @@ impl Rule {
             (Kind::Latency, Key::DegradedBy) => (Measure::QuantileDegradation { q }, Side::Above, Scale::Growth),
             (Kind::Throughput | Kind::Promql, Key::Above | Key::Below) => {
                 let side = if key == Key::Above { Side::Above } else { Side::Below };
-                (
-                    Measure::Value,
-                    side,
-                    if kind == Kind::Promql { Scale::Any } else { Scale::Rate },
-                )
+                (Measure::Value, side, if kind == Kind::Promql { Scale::Any } else { Scale::Rate })
             }
             (Kind::Throughput, Key::DegradedBy) => (Measure::ValueDrop, Side::Above, Scale::Share),
             (Kind::Promql, Key::DegradedBy) => (Measure::ValueDegradation, Side::Above, Scale::Growth),
@@ -165,16 +155,11 @@ impl Rule {
             (Kind::Availability, _) => return Err("an availability is bad when it is low; write below".to_owned()),
             (Kind::Latency, Key::Below) => {
                 return Err(
-                    "a latency is bad when it is high; write above (like 150ms) or degraded_by (like 50%)".to_owned(),
+                    "a latency is bad when it is high; write above (like 150ms) or degraded_by (like 50%)".to_owned()
                 );
             }
         };
-        Ok(Self {
-            key,
-            measure,
-            side,
-            scale,
-        })
+        Ok(Self { key, measure, side, scale })
     }
 
     /// Reads a level.
@@ -214,11 +199,7 @@ impl Rule {
         if unit != threshold.1 {
             problems.error(
                 &at.path,
-                format!(
-                    "{} is in another unit than {}: {said}; write both in the same one",
-                    at.value,
-                    self.key.name()
-                ),
+                format!("{} is in another unit than {}: {said}; write both in the same one", at.value, self.key.name()),
             );
             return None;
         }
@@ -230,7 +211,8 @@ impl Rule {
             problems.error(
                 &at.path,
                 format!(
-                    "{} lies {lies} the threshold ({}: {said}), so that it would call clear what is bad; write {bound} {said}",
+                    "{} lies {lies} the threshold ({}: {said}), so that it would call clear what is bad; write \
+                        {bound} {said}",
                     at.value,
                     self.key.name()
                 ),
@@ -266,6 +248,7 @@ pub(super) fn levels(kind: Kind, q: f64, at: &At<raw::Trigger>, problems: &mut P
     let (key, field) = match written.threshold(&at.path, problems) {
         Threshold::Several => return None,
         Threshold::One(key, field) => (key, field),
+        Threshold::None if at.value.has_unknown_keys => return None,
         Threshold::None => {
             let example = match kind {
                 Kind::ErrorRate => "above: 1%",
@@ -283,13 +266,6 @@ pub(super) fn levels(kind: Kind, q: f64, at: &At<raw::Trigger>, problems: &mut P
     let threshold_at = field.get()?;
     let threshold = rule.parse(threshold_at, problems)?;
     let clear = rule.clear(&written, threshold, &threshold_at.value, problems)?;
-    let levels = Levels {
-        threshold: threshold.0,
-        clear: clear.unwrap_or(threshold.0),
-    };
-    Some(Read {
-        rule,
-        levels,
-        unit: threshold.1,
-    })
+    let levels = Levels { threshold: threshold.0, clear: clear.unwrap_or(threshold.0) };
+    Some(Read { rule, levels, unit: threshold.1 })
 }

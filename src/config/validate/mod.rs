@@ -1,7 +1,8 @@
-//! From what was written to what is meant. Every function adds what is wrong to the problems and goes on; one that returns
-//! `None` has added an error.
+//! From what was written to what is meant. Every function adds what is wrong to the problems and goes on; one that
+//! returns `None` has added an error.
 
 mod addresses;
+mod baselines;
 mod guards;
 mod later;
 mod levels;
@@ -54,17 +55,15 @@ pub(super) fn settings(
     let raw = raw::Root::read(node, problems)?;
     let evaluation = evaluation(&raw.evaluation, problems);
     let prometheus = prometheus::prometheus(&raw.prometheus, options, problems);
-    if let (Some(prometheus), Some(evaluation)) = (&prometheus, &evaluation) {
-        if prometheus.timeout > evaluation.interval {
-            problems.warn(
-                &root.key("prometheus").key("timeout"),
-                format!(
-                    "{} is longer than evaluation.interval ({}): one slow query makes the next ticks late",
-                    say(prometheus.timeout),
-                    say(evaluation.interval)
-                ),
-            );
-        }
+    if let (Some(prometheus), Some(evaluation)) = (&prometheus, &evaluation)
+        && prometheus.timeout > evaluation.interval
+    {
+        let message = format!(
+            "{} is longer than evaluation.interval ({}): one slow query makes the next ticks late",
+            say(prometheus.timeout),
+            say(evaluation.interval)
+        );
+        problems.warn(&root.key("prometheus").key("timeout"), message);
     }
     // Where the interval is wrong, the guards are looked at with the default one, so that their errors are said too.
     let interval = evaluation.as_ref().map_or(defaults::INTERVAL, |e| e.interval);
@@ -97,11 +96,7 @@ fn evaluation(field: &Field<raw::Evaluation>, problems: &mut Problems) -> Option
     let (interval, offset, blind_after) = (interval?, offset?, blind_after?);
     let mut ok = true;
     if interval < defaults::MIN_INTERVAL {
-        let message = format!(
-            "{} is too short; the least is {}",
-            say(interval),
-            say(defaults::MIN_INTERVAL)
-        );
+        let message = format!("{} is too short; the least is {}", say(interval), say(defaults::MIN_INTERVAL));
         problems.error(&path.key("interval"), message);
         ok = false;
     }
@@ -119,11 +114,7 @@ fn evaluation(field: &Field<raw::Evaluation>, problems: &mut Problems) -> Option
         problems.error(&path.key("blind_after"), message);
         ok = false;
     }
-    ok.then_some(Evaluation {
-        interval,
-        offset,
-        blind_after,
-    })
+    ok.then_some(Evaluation { interval, offset, blind_after })
 }
 
 fn http(field: &Field<raw::Http>, options: LoadOptions, problems: &mut Problems) -> Option<Http> {
@@ -137,19 +128,13 @@ fn http(field: &Field<raw::Http>, options: LoadOptions, problems: &mut Problems)
         Field::Wrong => None,
         Field::Given(at) => {
             let parsed = at.value.parse::<SocketAddr>().map_err(|_| {
-                format!(
-                    "{} is no address to listen on; write an IP address and a port, like 0.0.0.0:8080",
-                    at.value
-                )
+                format!("{} is no address to listen on; write an IP address and a port, like 0.0.0.0:8080", at.value)
             });
             problems.take(&at.path, parsed)
         }
     };
     let token_file = addresses::secret(&written.token_file, options, problems);
-    Some(Http {
-        listen: listen?,
-        token_file: token_file?,
-    })
+    Some(Http { listen: listen?, token_file: token_file? })
 }
 
 /// Chooses by word.

@@ -14,14 +14,13 @@ const MAX_LABEL: usize = 63;
 pub(super) fn own(name: &str, what: &str, at: &Path, problems: &mut Problems) {
     let good = name.len() <= MAX_NAME
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
     if !good {
         problems.error(
             at,
             format!(
-                "{name:?} is no name of a {what}; use at most {MAX_NAME} small letters, digits, - and _, with a letter or a digit first"
+                "{name:?} is no name of a {what}; use at most {MAX_NAME} small letters, digits, - and _, with a \
+                    letter or a digit first"
             ),
         );
     }
@@ -44,7 +43,8 @@ pub(super) fn subdomain(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "{name:?} is no valid name; use small letters, digits, - and ., each part between dots beginning and ending with a letter or a digit"
+            "{name:?} is no valid name; use small letters, digits, - and ., each part between dots beginning and \
+                ending with a letter or a digit"
         ))
     }
 }
@@ -65,9 +65,7 @@ pub(super) fn env(name: &str) -> Result<(), String> {
     {
         Ok(())
     } else {
-        Err(format!(
-            "{name:?} is no name of an environment variable; use letters, digits, _, - and ., no digit first"
-        ))
+        Err(format!("{name:?} is no name of an environment variable; use letters, digits, _, - and ., no digit first"))
     }
 }
 
@@ -77,9 +75,7 @@ pub(super) fn config_map_key(key: &str) -> Result<(), String> {
     if (1..=MAX_SUBDOMAIN).contains(&key.len()) && key.chars().all(good) && key != "." && !key.starts_with("..") {
         Ok(())
     } else {
-        Err(format!(
-            "{key:?} is no key of a ConfigMap; use letters, digits, _, - and ."
-        ))
+        Err(format!("{key:?} is no key of a ConfigMap; use letters, digits, _, - and ."))
     }
 }
 
@@ -90,9 +86,7 @@ pub(super) fn metric_label(name: &str) -> Result<(), String> {
     {
         Ok(())
     } else {
-        Err(format!(
-            "{name:?} is no name of a label; use letters, digits and _, no digit first and no __ first"
-        ))
+        Err(format!("{name:?} is no name of a label; use letters, digits and _, no digit first and no __ first"))
     }
 }
 

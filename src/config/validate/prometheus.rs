@@ -26,11 +26,7 @@ pub(super) fn prometheus(
     };
     let url = written
         .url
-        .required(
-            &path,
-            "needs url, like url: http://prometheus.monitoring.svc:9090",
-            problems,
-        )
+        .required(&path, "needs url, like url: http://prometheus.monitoring.svc:9090", problems)
         .and_then(|at| problems.take(&at.path, base_url(&at.value)));
     let timeout = match written.timeout.get() {
         Some(at) if at.value.is_zero() => {
@@ -42,10 +38,7 @@ pub(super) fn prometheus(
     let bearer_token_file = addresses::secret(&written.bearer_token_file, options, problems);
     let basic_auth = basic_auth(&written.basic_auth, options, problems);
     if written.bearer_token_file.is_written() && written.basic_auth.is_written() {
-        problems.error(
-            &path,
-            "has both bearer_token_file and basic_auth; a request carries only one, so keep one",
-        );
+        problems.error(&path, "has both bearer_token_file and basic_auth; a request carries only one, so keep one");
     }
     let ca_file = match &written.tls {
         Field::Missing => Some(None),
@@ -68,7 +61,7 @@ fn base_url(text: &str) -> Result<String, String> {
     let url = addresses::url(text, "use basic_auth: {username: …, password_file: …}")?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(
-            "has a ? or a # in it; write the base address alone, the paths of the API are put after it".to_owned(),
+            "has a ? or a # in it; write the base address alone, the paths of the API are put after it".to_owned()
         );
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
@@ -84,11 +77,7 @@ fn basic_auth(
         Field::Wrong => return None,
         Field::Given(at) => at,
     };
-    let username = at
-        .value
-        .username
-        .required(&at.path, "needs username", problems)
-        .map(|u| u.value.clone());
+    let username = at.value.username.required(&at.path, "needs username", problems).map(|u| u.value.clone());
     let password_file = at
         .value
         .password_file
@@ -101,10 +90,7 @@ fn basic_auth(
         );
         return None;
     }
-    Some(Some(BasicAuth {
-        username: username?,
-        password_file: password_file?,
-    }))
+    Some(Some(BasicAuth { username: username?, password_file: password_file? }))
 }
 
 fn headers(field: &Field<Named<String>>, problems: &mut Problems) -> Option<BTreeMap<String, String>> {
@@ -118,17 +104,11 @@ fn headers(field: &Field<Named<String>>, problems: &mut Problems) -> Option<BTre
         if HeaderName::try_from(name.as_str()).is_err() {
             problems.error(&at.path, format!("{name:?} is no name of an HTTP header"));
         } else if name.eq_ignore_ascii_case("authorization") {
-            problems.error(
-                &at.path,
-                "would put a secret into the configuration; use bearer_token_file or basic_auth",
-            );
+            problems.error(&at.path, "would put a secret into the configuration; use bearer_token_file or basic_auth");
         } else if HeaderValue::try_from(at.value.as_str()).is_err() {
             problems.error(&at.path, "holds a character that an HTTP header cannot carry");
         } else if headers.keys().any(|other: &String| other.eq_ignore_ascii_case(name)) {
-            problems.error(
-                &at.path,
-                format!("{name} is there twice; capitals make no difference in a header's name"),
-            );
+            problems.error(&at.path, format!("{name} is there twice; capitals make no difference in a header's name"));
         } else {
             headers.insert(name.clone(), at.value.clone());
         }

@@ -49,22 +49,13 @@ pub(super) fn receivers(raw: &raw::Root, options: LoadOptions, problems: &mut Pr
         Field::Wrong => return None,
         Field::Given(at) if !at.value.0.is_empty() => &at.value,
         _ => {
-            problems.warn(
-                &Path::root().key("receivers"),
-                "there is none: nobody is told of anything",
-            );
+            problems.warn(&Path::root().key("receivers"), "there is none: nobody is told of anything");
             return Some(Vec::new());
         }
     };
-    let guards: Vec<&str> = raw
-        .guards
-        .value()
-        .map(|g| g.0.keys().map(String::as_str).collect())
-        .unwrap_or_default();
-    let receivers: Vec<Receiver> = named
-        .given()
-        .filter_map(|(name, at)| receiver(name, at, &guards, options, problems))
-        .collect();
+    let guards: Vec<&str> = raw.guards.value().map(|g| g.0.keys().map(String::as_str).collect()).unwrap_or_default();
+    let receivers: Vec<Receiver> =
+        named.given().filter_map(|(name, at)| receiver(name, at, &guards, options, problems)).collect();
     (receivers.len() == named.0.len()).then_some(receivers)
 }
 
@@ -77,29 +68,22 @@ fn receiver(
 ) -> Option<Receiver> {
     names::own(name, "receiver", &at.path, problems);
     let channel = match (&at.value.webhook, &at.value.email) {
+        (Field::Missing, Field::Missing) if at.value.has_unknown_keys => None,
         (Field::Missing, Field::Missing) => {
             problems.error(&at.path, "needs webhook: {…} or email: {…}");
             None
         }
-        (webhook, Field::Missing) => webhook
-            .get()
-            .and_then(|at| self::webhook(at, options, problems))
-            .map(Channel::Webhook),
-        (Field::Missing, email) => email
-            .get()
-            .and_then(|at| self::email(at, options, problems))
-            .map(Channel::Email),
+        (webhook, Field::Missing) => {
+            webhook.get().and_then(|at| self::webhook(at, options, problems)).map(Channel::Webhook)
+        }
+        (Field::Missing, email) => email.get().and_then(|at| self::email(at, options, problems)).map(Channel::Email),
         _ => {
             problems.error(&at.path, "has both webhook and email; make two receivers of it");
             None
         }
     };
     let filter = filter(&at.value.events, guards, problems);
-    Some(Receiver {
-        name: name.to_owned(),
-        channel: channel?,
-        filter: filter?,
-    })
+    Some(Receiver { name: name.to_owned(), channel: channel?, filter: filter? })
 }
 
 fn filter(field: &Field<raw::Events>, guards: &[&str], problems: &mut Problems) -> Option<Filter> {
@@ -115,10 +99,7 @@ fn filter(field: &Field<raw::Events>, guards: &[&str], problems: &mut Problems) 
     let only = only?;
     Some(Filter {
         min_severity: min_severity?.unwrap_or(Severity::Info),
-        events: EVENTS
-            .into_iter()
-            .filter(|event| only.iter().any(|name| name == event.as_str()))
-            .collect(),
+        events: EVENTS.into_iter().filter(|event| only.iter().any(|name| name == event.as_str())).collect(),
         guards: guards?,
     })
 }
@@ -132,10 +113,7 @@ fn chosen(field: &Field<Texts>, known: &[&str], what: &str, problems: &mut Probl
     };
     let list = &at.value.0;
     if list.0.is_empty() {
-        problems.error(
-            &at.path,
-            format!("is an empty list; write {what}s, or leave the key out for all of them"),
-        );
+        problems.error(&at.path, format!("is an empty list; write {what}s, or leave the key out for all of them"));
         return None;
     }
     let mut names = Vec::new();
@@ -159,21 +137,20 @@ fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems)
         }
         (Field::Given(url), Field::Missing) => {
             let instead = "use bearer_token_file, or put the whole address into a file and name it with url_file";
-            problems
-                .take(&url.path, addresses::url(&url.value, instead))
-                .map(|url| WebhookUrl::Plain(url.to_string()))
+            problems.take(&url.path, addresses::url(&url.value, instead)).map(|url| WebhookUrl::Plain(url.to_string()))
         }
         (Field::Missing, Field::Given(file)) => addresses::secret_url(file, options, problems).map(WebhookUrl::File),
         (Field::Wrong, Field::Missing) | (Field::Missing, Field::Wrong) => None,
         _ => {
-            problems.error(
-                &at.path,
-                "has both url and url_file; keep one (what several files say adds up)",
-            );
+            problems.error(&at.path, "has both url and url_file; keep one (what several files say adds up)");
             None
         }
     };
     let format = format(&w.format, problems);
+    if format == Some(WebhookFormat::Pagerduty) && w.secret_file.is_missing() {
+        problems
+            .error(&at.path, "needs secret_file for format: pagerduty, a file with the routing key of the integration");
+    }
     let secret_file = addresses::secret(&w.secret_file, options, problems);
     let bearer_token_file = addresses::secret(&w.bearer_token_file, options, problems);
     let ca_file = addresses::ca_file(&w.ca_file, options, problems);
@@ -190,17 +167,11 @@ fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems)
 
 fn format(field: &Field<String>, problems: &mut Problems) -> Option<WebhookFormat> {
     if let Some(at) = field.get().filter(|at| LATER_FORMATS.contains(&at.value.as_str())) {
-        let message = format!(
-            "this version cannot send the format {}; use generic or pagerduty",
-            at.value
-        );
+        let message = format!("this version cannot send the format {}; use generic or pagerduty", at.value);
         problems.error(&at.path, message);
         return None;
     }
-    let formats = [
-        ("generic", WebhookFormat::Generic),
-        ("pagerduty", WebhookFormat::Pagerduty),
-    ];
+    let formats = [("generic", WebhookFormat::Generic), ("pagerduty", WebhookFormat::Pagerduty)];
     choose(field, &formats, problems).map(|format| format.unwrap_or(WebhookFormat::Generic))
 }
 
@@ -216,21 +187,13 @@ fn timeout(field: &Field<Duration>, default: Duration, problems: &mut Problems) 
 
 fn email(at: &At<raw::Email>, options: LoadOptions, problems: &mut Problems) -> Option<Email> {
     let e = &at.value;
-    let smtp = e.smtp.required(
-        &at.path,
-        "needs smtp, the server, like smtp: {host: smtp.example.org}",
-        problems,
-    );
+    let smtp = e.smtp.required(&at.path, "needs smtp, the server, like smtp: {host: smtp.example.org}", problems);
     let smtp = smtp.and_then(|smtp| self::smtp(smtp, options, problems));
     let from = e.from.required(&at.path, "needs from, the sender's address", problems);
     let from = from.and_then(|from| addresses::email(from, problems));
     let to = e.to.required(&at.path, "needs to, the recipients' addresses", problems);
     let to = to.and_then(|to| recipients(to, problems));
-    Some(Email {
-        smtp: smtp?,
-        from: from?,
-        to: to?,
-    })
+    Some(Email { smtp: smtp?, from: from?, to: to? })
 }
 
 fn recipients(at: &At<Texts>, problems: &mut Problems) -> Option<Vec<String>> {
@@ -256,16 +219,8 @@ fn smtp(at: &At<raw::Smtp>, options: LoadOptions, problems: &mut Problems) -> Op
     let host = s
         .host
         .required(&at.path, "needs host, the server's name", problems)
-        .and_then(|host| {
-            problems
-                .take(&host.path, check_host(&host.value))
-                .map(|()| host.value.clone())
-        });
-    let kinds = [
-        ("starttls", SmtpTls::Starttls),
-        ("implicit", SmtpTls::Implicit),
-        ("none", SmtpTls::None),
-    ];
+        .and_then(|host| problems.take(&host.path, check_host(&host.value)).map(|()| host.value.clone()));
+    let kinds = [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
     let tls = choose(&s.tls, &kinds, problems).map(|tls| tls.unwrap_or(SmtpTls::Starttls));
     let port = s.port.or_default(match tls {
         Some(SmtpTls::Implicit) => defaults::SMTP_PORT_IMPLICIT,
@@ -275,10 +230,7 @@ fn smtp(at: &At<raw::Smtp>, options: LoadOptions, problems: &mut Problems) -> Op
     let login = login(at, options, problems);
     if tls == Some(SmtpTls::None) {
         if let Some(Some(_)) = &login {
-            problems.warn(
-                &at.path.key("tls"),
-                "none sends the password in the clear; use starttls or implicit",
-            );
+            problems.warn(&at.path.key("tls"), "none sends the password in the clear; use starttls or implicit");
         }
         if let Some(ca) = s.ca_file.get() {
             problems.error(&ca.path, "is of no use with tls: none; leave one of the two out");
@@ -286,14 +238,7 @@ fn smtp(at: &At<raw::Smtp>, options: LoadOptions, problems: &mut Problems) -> Op
     }
     let ca_file: Option<Option<PathBuf>> = addresses::ca_file(&s.ca_file, options, problems);
     let timeout = timeout(&s.timeout, defaults::SMTP_TIMEOUT, problems);
-    Some(Smtp {
-        host: host?,
-        port: port?,
-        tls: tls?,
-        ca_file: ca_file?,
-        login: login?,
-        timeout: timeout?,
-    })
+    Some(Smtp { host: host?, port: port?, tls: tls?, ca_file: ca_file?, login: login?, timeout: timeout? })
 }
 
 fn login(at: &At<raw::Smtp>, options: LoadOptions, problems: &mut Problems) -> Option<Option<BasicAuth>> {
@@ -302,23 +247,16 @@ fn login(at: &At<raw::Smtp>, options: LoadOptions, problems: &mut Problems) -> O
     match (&s.username, &s.password_file) {
         (Field::Missing, Field::Missing) => Some(None),
         (Field::Missing, _) => {
-            problems.error(
-                &at.path,
-                "has password_file and no username; write both, or none for a server without login",
-            );
+            problems
+                .error(&at.path, "has password_file and no username; write both, or none for a server without login");
             None
         }
         (_, Field::Missing) => {
-            problems.error(
-                &at.path,
-                "has username and no password_file; write both, or none for a server without login",
-            );
+            problems
+                .error(&at.path, "has username and no password_file; write both, or none for a server without login");
             None
         }
-        (username, _) => Some(Some(BasicAuth {
-            username: username.value()?.clone(),
-            password_file: file??,
-        })),
+        (username, _) => Some(Some(BasicAuth { username: username.value()?.clone(), password_file: file?? })),
     }
 }
 
@@ -327,8 +265,6 @@ fn check_host(host: &str) -> Result<(), String> {
     if host.parse::<IpAddr>().is_ok() || host.chars().all(name) {
         Ok(())
     } else {
-        Err(format!(
-            "{host:?} is no name of a server; write it alone, without smtp:// and with the port under port"
-        ))
+        Err(format!("{host:?} is no name of a server; write it alone, without smtp:// and with the port under port"))
     }
 }

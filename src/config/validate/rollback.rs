@@ -29,10 +29,7 @@ pub(super) fn rollback(field: &Field<raw::Rollback>, guard: &Path, problems: &mu
     let percentages = percentages(&written, &path, problems);
     let rollout_timeout = written.rollout_timeout.or_default(defaults::ROLLOUT_TIMEOUT);
     if let Some(at) = written.rollout_timeout.get().filter(|at| at.value.is_zero()) {
-        problems.error(
-            &at.path,
-            "0s is too short; write how long a rollout may take, like 180s",
-        );
+        problems.error(&at.path, "0s is too short; write how long a rollout may take, like 180s");
     }
     let within = match &written.verify {
         Field::Missing => Some(defaults::VERIFY_WITHIN),
@@ -67,10 +64,7 @@ fn percentages(written: &raw::Rollback, path: &Path, problems: &mut Problems) ->
 fn rungs(ladder: &At<List<Percentage>>, problems: &mut Problems) -> Option<Vec<u8>> {
     let rungs: Vec<u8> = ladder.value.given().map(|at| at.value.0).collect();
     if ladder.value.0.is_empty() {
-        problems.error(
-            &ladder.path,
-            "is an empty ladder; write falling percentages, like [10, 0]",
-        );
+        problems.error(&ladder.path, "is an empty ladder; write falling percentages, like [10, 0]");
         return None;
     }
     if rungs.len() < ladder.value.0.len() {
@@ -80,10 +74,7 @@ fn rungs(ladder: &At<List<Percentage>>, problems: &mut Problems) -> Option<Vec<u
         let said: Vec<String> = rungs.iter().map(u8::to_string).collect();
         problems.error(
             &ladder.path,
-            format!(
-                "[{}] does not fall; write each rung below the one before, like [10, 0]",
-                said.join(", ")
-            ),
+            format!("[{}] does not fall; write each rung below the one before, like [10, 0]", said.join(", ")),
         );
         return None;
     }
@@ -98,27 +89,21 @@ pub(super) fn check_verify(
     triggers: &[TriggerSettings],
     problems: &mut Problems,
 ) {
-    let written = field
-        .value()
-        .and_then(|r| r.verify.value())
-        .and_then(|v| v.within.get());
+    let written = field.value().and_then(|r| r.verify.value()).and_then(|v| v.within.get());
     let place = written.map_or(guard, |at| &at.path);
     let said = match written {
         Some(_) => say(within),
         None => format!("rollback.verify.within ({} unless written)", say(within)),
     };
-    let measured = || {
-        triggers
-            .iter()
-            .filter(|t| t.action == TriggerAction::Rollback && !t.window.is_zero())
-    };
+    let measured = || triggers.iter().filter(|t| t.action == TriggerAction::Rollback && !t.window.is_zero());
     let shortest = measured().min_by_key(|t| t.confirm_window.unwrap_or(t.window));
     if let Some(t) = shortest.filter(|t| t.confirm_window.unwrap_or(t.window) > within) {
         let window = t.confirm_window.unwrap_or(t.window);
         problems.error(
             place,
             format!(
-                "{said} is shorter than the shortest window there is to see by ({} of trigger {}), so that no rollback could ever be verified; write at least that",
+                "{said} is shorter than the shortest window there is to see by ({} of trigger {}), so that no \
+                    rollback could ever be verified; write at least that",
                 say(window),
                 t.name
             ),
@@ -129,7 +114,8 @@ pub(super) fn check_verify(
         problems.warn(
             place,
             format!(
-                "{said} is shorter than the window of trigger {} ({}): only data younger than the change counts, so it may be verified by its confirm window alone or not at all",
+                "{said} is shorter than the window of trigger {} ({}): only data younger than the change counts, so \
+                    it may be verified by its confirm window alone or not at all",
                 t.name,
                 say(t.window)
             ),

@@ -14,14 +14,7 @@ const OWN_LABELS: [&str; 2] = ["reporter", "le"];
 
 /// `metrics`: `Some(None)` when it is not written.
 pub(super) fn metric_names(field: &Field<String>, problems: &mut Problems) -> Option<Option<MetricNames>> {
-    choose(
-        field,
-        &[
-            ("istio", MetricNames::Istio),
-            ("ingress_nginx", MetricNames::IngressNginx),
-        ],
-        problems,
-    )
+    choose(field, &[("istio", MetricNames::Istio), ("ingress_nginx", MetricNames::IngressNginx)], problems)
 }
 
 /// A selector: `Some(None)` when it is not written.
@@ -38,7 +31,11 @@ pub(super) fn selector(
         Field::Given(at) => at,
     };
     if at.value.0.is_empty() {
-        problems.error(&at.path, "names no label, so that it would select everything; write like {destination_workload: terminal-controller}");
+        problems.error(
+            &at.path,
+            "names no label, so that it would select everything; write like \
+            {destination_workload: terminal-controller}",
+        );
         return None;
     }
     let mut labels = BTreeMap::new();
@@ -62,9 +59,5 @@ pub(super) fn selector(
             None => ok = false,
         }
     }
-    ok.then_some(Some(Selector {
-        names: metrics,
-        labels,
-        caller,
-    }))
+    ok.then_some(Some(Selector { names: metrics, labels, caller }))
 }

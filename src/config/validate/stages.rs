@@ -13,11 +13,7 @@ pub(super) fn check(stages: &Field<List<raw::Stage>>, triggers: Option<&Named<ra
     let Some(list) = stages.value() else { return };
     let mut last: Option<u8> = None;
     for stage in list.given() {
-        if let Some(up_to) = stage
-            .value
-            .up_to
-            .required(&stage.path, "needs up_to, a share like 5%", problems)
-        {
+        if let Some(up_to) = stage.value.up_to.required(&stage.path, "needs up_to, a share like 5%", problems) {
             let share = up_to.value.0;
             if let Some(before) = last.filter(|before| *before >= share) {
                 problems.error(
@@ -32,9 +28,7 @@ pub(super) fn check(stages: &Field<List<raw::Stage>>, triggers: Option<&Named<ra
             continue;
         };
         for (name, at) in levels.value.given() {
-            let known: Vec<&str> = triggers
-                .map(|t| t.0.keys().map(String::as_str).collect())
-                .unwrap_or_default();
+            let known: Vec<&str> = triggers.map(|t| t.0.keys().map(String::as_str).collect()).unwrap_or_default();
             if !known.contains(&name.as_str()) {
                 let hint = suggest::hint(name, &known, "the triggers are");
                 problems.error(&at.path, format!("there is no trigger {name:?}{hint}"));
@@ -56,11 +50,7 @@ pub(super) fn of_trigger(
     let mut out = Vec::new();
     let mut ok = true;
     for stage in list.given() {
-        let entry = stage
-            .value
-            .triggers
-            .value()
-            .and_then(|named| named.0.get(&trigger.name));
+        let entry = stage.value.triggers.value().and_then(|named| named.0.get(&trigger.name));
         let (Some(entry), Some(up_to)) = (entry, stage.value.up_to.value()) else {
             continue;
         };
@@ -72,18 +62,16 @@ pub(super) fn of_trigger(
     ok.then_some(out)
 }
 
-/// The levels of one trigger in one stage: what it does not say is as without the stage, except that a clear level that would
-/// lie on the bad side of the stage's threshold becomes that threshold.
+/// The levels of one trigger in one stage: what it does not say is as without the stage, except that a clear level that
+/// would lie on the bad side of the stage's threshold becomes that threshold.
 fn levels(at: &At<raw::StageLevels>, base: Levels, read: &Read, problems: &mut Problems) -> Option<Levels> {
     let written = Written::from(&at.value);
     let rule = read.rule;
     let (threshold, said) = match written.threshold(&at.path, problems) {
         Threshold::Several => return None,
+        Threshold::None if at.value.has_unknown_keys => return None,
         Threshold::None if written.clear_below.is_missing() && written.clear_above.is_missing() => {
-            problems.error(
-                &at.path,
-                format!("says nothing; write {} or a clear level", rule.key.name()),
-            );
+            problems.error(&at.path, format!("says nothing; write {} or a clear level", rule.key.name()));
             return None;
         }
         Threshold::None => ((base.threshold, read.unit), "as without the stage".to_owned()),
@@ -91,10 +79,7 @@ fn levels(at: &At<raw::StageLevels>, base: Levels, read: &Read, problems: &mut P
             let field = field.get()?;
             if key != rule.key {
                 let wanted = rule.key.name();
-                problems.error(
-                    &field.path,
-                    format!("the trigger is written with {wanted}; write {wanted} here too"),
-                );
+                problems.error(&field.path, format!("the trigger is written with {wanted}; write {wanted} here too"));
                 return None;
             }
             let threshold = rule.parse(field, problems)?;
@@ -113,8 +98,5 @@ fn levels(at: &At<raw::StageLevels>, base: Levels, read: &Read, problems: &mut P
         None if rule.may_clear(base.clear, threshold.0) => base.clear,
         None => threshold.0,
     };
-    Some(Levels {
-        threshold: threshold.0,
-        clear,
-    })
+    Some(Levels { threshold: threshold.0, clear })
 }

@@ -22,13 +22,11 @@ pub(super) fn steps(
     vars: &Vars,
     problems: &mut Problems,
 ) -> Option<Vec<Placed>> {
-    let missing = "needs traffic, the steps that set its share, like traffic: [{deployment_env: {…}}]: without one nothing could be rolled back";
+    let missing = "needs traffic, the steps that set its share, like traffic: [{deployment_env: {…}}]: without one \
+        nothing could be rolled back";
     let list = field.required(guard, missing, problems)?;
     if list.value.0.is_empty() {
-        problems.error(
-            &list.path,
-            "is empty: nothing could be rolled back; write a step, like deployment_env: {…}",
-        );
+        problems.error(&list.path, "is empty: nothing could be rolled back; write a step, like deployment_env: {…}");
         return None;
     }
     let mut steps = Vec::new();
@@ -56,15 +54,12 @@ fn check_share(path: &Path, steps: &[Placed], problems: &mut Problems) -> Option
         fields.values().any(Template::is_percentage)
     };
     let optional = |step: &Step| matches!(step, Step::ConfigMap(s) if s.optional);
-    let mut sources = steps
-        .iter()
-        .map(|(step, _)| step)
-        .filter(|step| readable(step))
-        .peekable();
+    let mut sources = steps.iter().map(|(step, _)| step).filter(|step| readable(step)).peekable();
     if sources.peek().is_none() {
         problems.error(
             path,
-            "has no field that is exactly ${percentage}, like ISTIO_PERCENTAGE: \"${percentage}\": that is where the present share is read",
+            "has no field that is exactly ${percentage}, like ISTIO_PERCENTAGE: \"${percentage}\": that is where the \
+                present share is read",
         );
         return None;
     }
@@ -87,24 +82,18 @@ fn step(at: &At<raw::Step>, vars: &Vars, problems: &mut Problems) -> Option<Step
     ];
     match written.iter().filter(|w| **w).count() {
         1 => {}
+        0 if s.has_unknown_keys => return None,
         0 => {
             problems.error(&at.path, "says no step; write deployment_env: {…} or config_map: {…}");
             return None;
         }
         _ => {
-            problems.error(
-                &at.path,
-                "says several steps; give each its own item of the list, with a - of its own",
-            );
+            problems.error(&at.path, "says several steps; give each its own item of the list, with a - of its own");
             return None;
         }
     }
     if s.virtual_service.is_written() || s.command.is_written() {
-        let name = if s.command.is_written() {
-            "command"
-        } else {
-            "virtual_service"
-        };
+        let name = if s.command.is_written() { "command" } else { "virtual_service" };
         let message = "this version cannot carry out this step; use deployment_env or config_map";
         problems.error(&at.path.key(name), message);
         return None;
@@ -123,10 +112,7 @@ fn deployment_env(at: &At<raw::DeploymentEnv>, vars: &Vars, problems: &mut Probl
     let missing = "needs env, what to set, like env: {ISTIO_PERCENTAGE: \"${percentage}\"}";
     let env = s.env.required(&at.path, missing, problems).and_then(|env| {
         if env.value.0.is_empty() {
-            problems.error(
-                &env.path,
-                "has no entries; write what to set, like ISTIO_PERCENTAGE: \"${percentage}\"",
-            );
+            problems.error(&env.path, "has no entries; write what to set, like ISTIO_PERCENTAGE: \"${percentage}\"");
             return None;
         }
         templates(&env.value, names::env, vars, problems)
@@ -138,10 +124,7 @@ fn deployment_env(at: &At<raw::DeploymentEnv>, vars: &Vars, problems: &mut Probl
     };
     if let (Some(env), Some(rollback_env)) = (s.env.value(), s.rollback_env.get()) {
         for key in rollback_env.value.0.keys().filter(|key| env.0.contains_key(*key)) {
-            problems.error(
-                &rollback_env.path.key(key),
-                "is in env too, so that it would have two values; keep one",
-            );
+            problems.error(&rollback_env.path.key(key), "is in env too, so that it would have two values; keep one");
         }
     }
     Some(DeploymentEnv {
@@ -160,21 +143,13 @@ fn config_map(at: &At<raw::ConfigMap>, vars: &Vars, problems: &mut Problems) -> 
     let missing = "needs data, what to set, like data: {istio_percentage: \"${percentage}\"}";
     let data = s.data.required(&at.path, missing, problems).and_then(|data| {
         if data.value.0.is_empty() {
-            problems.error(
-                &data.path,
-                "has no entries; write what to set, like istio_percentage: \"${percentage}\"",
-            );
+            problems.error(&data.path, "has no entries; write what to set, like istio_percentage: \"${percentage}\"");
             return None;
         }
         templates(&data.value, names::config_map_key, vars, problems)
     });
     let optional = s.optional.or_default(false);
-    Some(ConfigMap {
-        namespace: namespace?,
-        name: object?,
-        optional: optional?,
-        data: data?,
-    })
+    Some(ConfigMap { namespace: namespace?, name: object?, optional: optional?, data: data? })
 }
 
 /// A name of Kubernetes', its variables put in.
@@ -220,10 +195,7 @@ pub(super) fn check_owners<'a>(guards: impl Iterator<Item = (&'a str, &'a [Place
             };
             match owners.get(&object) {
                 Some(owner) if *owner == guard => {
-                    problems.error(
-                        path,
-                        format!("guard {guard} changes {object} in two steps; make them one"),
-                    );
+                    problems.error(path, format!("guard {guard} changes {object} in two steps; make them one"));
                 }
                 Some(owner) => problems.error(
                     path,

@@ -8,12 +8,12 @@ use crate::config::problems::Problems;
 use crate::config::raw;
 use crate::config::suggest;
 use crate::config::units::{self, Scalar, say};
-use crate::config::{Baseline, MetricNames, Selector, Signal, SignalKind, defaults, promql};
-use crate::engine::{Severity, TriggerAction, TriggerSettings};
+use crate::config::{MetricNames, Selector, Signal, SignalKind, defaults, promql};
+use crate::engine::{Severity, TriggerAction, TriggerSettings, Unit};
 
 use super::levels::{self, Key, Kind};
 use super::vars::Vars;
-use super::{choose, selectors, stages};
+use super::{baselines, choose, stages};
 
 /// What a trigger must know of its guard.
 pub(super) struct Context<'a> {
@@ -47,18 +47,14 @@ pub(super) fn trigger(
     let read = levels::levels(kind, quantile.unwrap_or(defaults::QUANTILE), at, problems);
     let windows = windows(kind, at, context, problems);
     let holds = holds(at, windows.and_then(|w| w.confirm), context, problems);
-    let default_action = if kind == Kind::Promql {
-        TriggerAction::Page
-    } else {
-        TriggerAction::Rollback
-    };
+    let default_action = if kind == Kind::Promql { TriggerAction::Page } else { TriggerAction::Rollback };
     let actions = [("rollback", TriggerAction::Rollback), ("page", TriggerAction::Page)];
     let action = choose(&t.action, &actions, problems);
     let severity = choose(&t.severity, &SEVERITIES, problems);
     let literal = low_traffic(kind, &t.low_traffic, problems);
     let signal = signal(kind, quantile, t, context, problems);
     let window = windows.map_or(defaults::WINDOW, |w| w.window);
-    let baseline = baseline(kind, at, window, signal.as_ref(), context, problems);
+    let baseline = baselines::baseline(kind, at, window, signal.as_ref(), context, problems);
 
     let read = read?;
     let mut settings = TriggerSettings {
@@ -74,34 +70,25 @@ pub(super) fn trigger(
         hold_for: holds?.0,
         clear_for: holds?.1,
         literal: literal?,
-        unit: read.unit,
+        unit: unit(kind, t, &read),
     };
     settings.stages = stages::of_trigger(context.stages, &settings, &read, problems)?;
-    let signal = Signal {
-        kind: signal?,
-        window: settings.window,
-        confirm_window: settings.confirm_window,
-        baseline: baseline?,
-    };
+    let signal =
+        Signal { kind: signal?, window: settings.window, confirm_window: settings.confirm_window, baseline: baseline? };
     Some((settings, signal))
 }
 
 /// The severities, by the words they are written with.
-pub(super) const SEVERITIES: [(&str, Severity); 3] = [
-    ("info", Severity::Info),
-    ("warning", Severity::Warning),
-    ("critical", Severity::Critical),
-];
+pub(super) const SEVERITIES: [(&str, Severity); 3] =
+    [("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
 
 fn kind(name: &str, at: &At<raw::Trigger>, problems: &mut Problems) -> Option<Kind> {
     match (&at.value.signal, &at.value.promql) {
+        (Field::Missing, Field::Missing) if at.value.has_unknown_keys => None,
         (Field::Missing, Field::Missing) => {
             let near = suggest::nearest(name, Kind::SIGNALS.map(|(word, _)| word));
             let example = near.unwrap_or("error_rate");
-            problems.error(
-                &at.path,
-                format!("needs what to measure: signal, like signal: {example}, or promql"),
-            );
+            problems.error(&at.path, format!("needs what to measure: signal, like signal: {example}, or promql"));
             None
         }
         (Field::Missing, _) => Some(Kind::Promql),
@@ -113,24 +100,30 @@ fn kind(name: &str, at: &At<raw::Trigger>, problems: &mut Problems) -> Option<Ki
     }
 }
 
+/// The unit of the signal itself, also where a degradation is compared: its words say both (`+62 % (195 ms, …)`).
+fn unit(kind: Kind, t: &raw::Trigger, read: &levels::Read) -> Unit {
+    let fixed = t.baseline.value().and_then(|b| b.fixed.value());
+    match kind {
+        Kind::Latency => Unit::Seconds,
+        Kind::Throughput => Unit::PerSecond,
+        Kind::Promql if read.rule.key == Key::DegradedBy => {
+            fixed.and_then(|f| units::quantity(f).ok()).map_or(Unit::None, |(_, unit)| unit)
+        }
+        Kind::ErrorRate | Kind::Availability | Kind::Promql => read.unit,
+    }
+}
+
 fn quantile(kind: Kind, field: &Field<Scalar>, problems: &mut Problems) -> Option<f64> {
     match field {
         Field::Missing => Some(defaults::QUANTILE),
         Field::Wrong => None,
         Field::Given(at) if kind != Kind::Latency => {
-            problems.error(
-                &at.path,
-                format!("is for signal: latency, not for {}; leave it out", kind.name()),
-            );
+            problems.error(&at.path, format!("is for signal: latency, not for {}; leave it out", kind.name()));
             None
         }
         Field::Given(at) => {
-            let parsed = units::share(&at.value).map_err(|_| {
-                format!(
-                    "{} is no quantile; write one between 0 and 1, like 0.95 or 95%",
-                    at.value
-                )
-            });
+            let parsed = units::share(&at.value)
+                .map_err(|_| format!("{} is no quantile; write one between 0 and 1, like 0.95 or 95%", at.value));
             problems.take(&at.path, parsed)
         }
     }
@@ -154,26 +147,17 @@ fn windows(kind: Kind, at: &At<raw::Trigger>, context: &Context<'_>, problems: &
         }
     };
     if kind == Kind::Promql {
-        let window = refuse(
-            &t.window,
-            "does not go with promql, whose query has its own ranges; leave it out",
-            problems,
-        );
+        let window =
+            refuse(&t.window, "does not go with promql, whose query has its own ranges; leave it out", problems);
         let confirm = refuse(&t.confirm_window, "does not go with promql; leave it out", problems);
-        return window.and(confirm).map(|()| Windows {
-            window: Duration::ZERO,
-            confirm: None,
-        });
+        return window.and(confirm).map(|()| Windows { window: Duration::ZERO, confirm: None });
     }
     let window = t.window.or_default(defaults::WINDOW);
     let window = window.filter(|window| long_enough(*window, &t.window, &at.path.key("window"), context, problems));
     if kind == Kind::Throughput {
         let why = "does not go with throughput, which is no ratio and no quantile; leave it out";
         refuse(&t.confirm_window, why, problems)?;
-        return Some(Windows {
-            window: window?,
-            confirm: None,
-        });
+        return Some(Windows { window: window?, confirm: None });
     }
     let confirm = t.confirm_window.or_default(defaults::CONFIRM_WINDOW)?;
     let place = t.confirm_window.get().map_or(&at.path, |at| &at.path);
@@ -195,10 +179,7 @@ fn windows(kind: Kind, at: &At<raw::Trigger>, context: &Context<'_>, problems: &
         problems.error(place, message);
         return None;
     }
-    ok.then_some(Windows {
-        window,
-        confirm: Some(confirm),
-    })
+    ok.then_some(Windows { window, confirm: Some(confirm) })
 }
 
 /// Whether a duration is at least an interval long.
@@ -216,10 +197,7 @@ fn long_enough(
     let interval = say(context.interval);
     problems.error(
         place,
-        format!(
-            "{} is shorter than evaluation.interval ({interval}); write a longer one",
-            say(duration)
-        ),
+        format!("{} is shorter than evaluation.interval ({interval}); write a longer one", say(duration)),
     );
     false
 }
@@ -236,10 +214,7 @@ fn holds(
     let hold = hold.filter(|hold| long_enough(*hold, &t.r#for, &at.path.key("for"), context, problems));
     let clear = match t.clear_for.get() {
         Some(at) if at.value.is_zero() => {
-            problems.error(
-                &at.path,
-                "0s is too short; write how long clear must last to reset the clock, like 1m",
-            );
+            problems.error(&at.path, "0s is too short; write how long clear must last to reset the clock, like 1m");
             None
         }
         Some(at) => Some(Some(at.value)),
@@ -254,10 +229,7 @@ fn holds(
 fn low_traffic(kind: Kind, field: &Field<String>, problems: &mut Problems) -> Option<bool> {
     let literal = choose(field, &[("statistical", false), ("literal", true)], problems)?;
     if let (Kind::Throughput | Kind::Promql, Some(at)) = (kind, field.get()) {
-        problems.error(
-            &at.path,
-            format!("is for ratios and quantiles, not for {}; leave it out", kind.name()),
-        );
+        problems.error(&at.path, format!("is for ratios and quantiles, not for {}; leave it out", kind.name()));
         return None;
     }
     Some(literal.unwrap_or(false))
@@ -280,177 +252,31 @@ fn signal(
     Some(match kind {
         Kind::ErrorRate => SignalKind::ErrorRate(selector),
         Kind::Availability => SignalKind::Availability(selector),
-        Kind::Latency => SignalKind::Latency {
-            selector,
-            quantile: quantile?,
-        },
+        Kind::Latency => SignalKind::Latency { selector, quantile: quantile? },
         Kind::Throughput | Kind::Promql => SignalKind::Throughput(selector),
     })
 }
 
 fn selector(kind: Kind, context: &Context<'_>, problems: &mut Problems) -> Option<Selector> {
     let caller = kind == Kind::Availability;
-    if caller {
-        if let Some(selector) = context.caller.as_ref()? {
-            return Some(selector.clone());
-        }
+    if caller && let Some(selector) = context.caller.as_ref()? {
+        return Some(selector.clone());
     }
     let Some(own) = context.own.as_ref()? else {
         problems.error(
             context.path,
-            "needs match, which says by their labels which series are its own, like match: {destination_workload: terminal-controller}",
+            "needs match, which says by their labels which series are its own, like match: {destination_workload: \
+                terminal-controller}",
         );
         return None;
     };
     if caller && context.metrics == MetricNames::Istio {
         problems.warn(
             context.path,
-            "its availability is measured with match, because it has no caller_match: requests that reached no pod are then not counted; write like caller_match: {source_workload: istio-ingressgateway, destination_service_name: …}",
+            "its availability is measured with match, because it has no caller_match: requests that reached no pod \
+                are then not counted; write like caller_match: {source_workload: istio-ingressgateway, \
+                destination_service_name: …}",
         );
     }
     Some(Selector { caller, ..own.clone() })
-}
-
-/// What a degradation compares with: `Some(None)` for a trigger that is none.
-fn baseline(
-    kind: Kind,
-    at: &At<raw::Trigger>,
-    window: Duration,
-    signal: Option<&SignalKind>,
-    context: &Context<'_>,
-    problems: &mut Problems,
-) -> Option<Option<Baseline>> {
-    let degradation = at.value.degraded_by.is_written();
-    let written = match (&at.value.baseline, degradation) {
-        (Field::Missing, false) => return Some(None),
-        (Field::Missing, true) => {
-            problems.error(
-                &at.path,
-                format!(
-                    "needs a baseline for {}, like baseline: {}",
-                    Key::DegradedBy.name(),
-                    fixed_example(kind)
-                ),
-            );
-            return None;
-        }
-        (Field::Wrong, _) => return None,
-        (Field::Given(baseline), false) => {
-            problems.error(
-                &baseline.path,
-                "is for degraded_by; leave it out, or write degraded_by in place of the threshold",
-            );
-            return None;
-        }
-        (Field::Given(baseline), true) => baseline,
-    };
-    let b = &written.value;
-    if b.recorded.is_written() {
-        problems.error(
-            &written.path.key("recorded"),
-            format!(
-                "this version cannot record baselines; write {}, or compare with {{offset: 1d}} or {{control: …}}",
-                fixed_example(kind)
-            ),
-        );
-        return None;
-    }
-    match (&b.fixed, &b.offset, &b.control) {
-        (Field::Given(fixed), Field::Missing, Field::Missing) => {
-            let parsed = match kind {
-                Kind::Latency => units::latency(&fixed.value),
-                Kind::Throughput => units::rate(&fixed.value),
-                _ => units::quantity(&fixed.value).and_then(|(value, _)| match value > 0.0 {
-                    true => Ok(value),
-                    false => Err(format!(
-                        "{} is out of range; a baseline must be above 0, to be divided by",
-                        fixed.value
-                    )),
-                }),
-            };
-            problems
-                .take(&fixed.path, parsed)
-                .map(|value| Some(Baseline::Fixed(value)))
-        }
-        (Field::Missing, Field::Given(offset), Field::Missing) => {
-            if kind == Kind::Promql {
-                problems.error(
-                    &offset.path,
-                    "does not go with promql; write {fixed: …}, or put the offset into the query",
-                );
-                return None;
-            }
-            if offset.value < window {
-                let message = format!(
-                    "{} is shorter than window ({}): it would compare the signal with itself",
-                    say(offset.value),
-                    say(window)
-                );
-                problems.error(&offset.path, message);
-                return None;
-            }
-            Some(Some(Baseline::Offset(offset.value)))
-        }
-        (Field::Missing, Field::Missing, Field::Given(control)) => {
-            control_baseline(kind, control, signal, context, problems).map(Some)
-        }
-        (Field::Missing, Field::Missing, Field::Missing) => {
-            problems.error(&written.path, "needs one of fixed, offset and control");
-            None
-        }
-        (Field::Wrong, Field::Missing, Field::Missing)
-        | (Field::Missing, Field::Wrong, Field::Missing)
-        | (Field::Missing, Field::Missing, Field::Wrong) => None,
-        _ => {
-            problems.error(
-                &written.path,
-                "has several of fixed, offset and control; keep one (what several files say adds up)",
-            );
-            None
-        }
-    }
-}
-
-fn fixed_example(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Throughput => "{fixed: 20/s}",
-        Kind::Promql => "{fixed: 100Mi}",
-        _ => "{fixed: 120ms}",
-    }
-}
-
-fn control_baseline(
-    kind: Kind,
-    control: &At<raw::Control>,
-    signal: Option<&SignalKind>,
-    context: &Context<'_>,
-    problems: &mut Problems,
-) -> Option<Baseline> {
-    if kind == Kind::Promql {
-        problems.error(
-            &control.path,
-            "does not go with promql; write {fixed: …}, or divide by the other series in the query",
-        );
-        return None;
-    }
-    let metrics = selectors::metric_names(&control.value.metrics, problems);
-    control.value.r#match.required(
-        &control.path,
-        "needs match, the labels of the series to compare with",
-        problems,
-    );
-    let metrics = metrics?.unwrap_or(context.metrics);
-    let selector = selectors::selector(&control.value.r#match, metrics, false, context.vars, problems)??;
-    let own = match signal {
-        Some(SignalKind::Latency { selector, .. } | SignalKind::Throughput(selector)) => Some(selector),
-        _ => None,
-    };
-    if own == Some(&selector) {
-        problems.error(
-            &control.path,
-            "selects the guard's own series: it would compare the signal with itself",
-        );
-        return None;
-    }
-    Some(Baseline::Control(selector))
 }

@@ -35,10 +35,7 @@ pub(super) fn vars(guard: &str, field: &Field<Named<String>>, problems: &mut Pro
             continue;
         };
         if BUILT_IN.contains(&name.as_str()) {
-            problems.error(
-                &at.path,
-                format!("${{{name}}} is built in; give this variable another name"),
-            );
+            problems.error(&at.path, format!("${{{name}}} is built in; give this variable another name"));
             continue;
         }
         problems.take(&at.path, names::variable(name));
@@ -71,7 +68,8 @@ impl Vars {
             if !self.fixed.contains_key(name) {
                 if BUILT_IN.contains(&name) {
                     return Err(format!(
-                        "${{{name}}} cannot stand in {text:?}: its value differs from one change to the next, and this must not; known here: {}",
+                        "${{{name}}} cannot stand in {text:?}: its value differs from one change to the next, and \
+                            this must not; known here: {}",
                         list(self.fixed.keys().map(String::as_str))
                     ));
                 }
@@ -95,9 +93,7 @@ impl Vars {
 }
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let near = suggest::nearest(name, known.clone())
-        .map(|n| format!("did you mean ${{{n}}}? "))
-        .unwrap_or_default();
+    let near = suggest::nearest(name, known.clone()).map(|n| format!("did you mean ${{{n}}}? ")).unwrap_or_default();
     format!("unknown variable ${{{name}}}; {near}known here: {}", list(known))
 }
 

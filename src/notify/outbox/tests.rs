@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::config::{Finding, Receiver, SmtpTls};
 use crate::engine::Severity;
 use crate::notify::courier::{Courier, Failure};
-use crate::notify::testing::{addresses, email, email_receiver, links, next_outcome, notification, webhook_receiver};
+use crate::notify::testing::{addresses, email, email_receiver, links, notification, webhook_receiver};
 use crate::notify::{DeliveryEvent, Entry, MAX_QUEUE, MemoryStore, Outbox, Store};
 
 /// What a try comes to.
@@ -44,11 +44,7 @@ struct World {
 
 impl World {
     fn new(script: impl Fn(&Entry, usize) -> Outcome + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            script: Mutex::new(Arc::new(script)),
-            tries: Mutex::default(),
-            began: Instant::now(),
-        })
+        Arc::new(Self { script: Mutex::new(Arc::new(script)), tries: Mutex::default(), began: Instant::now() })
     }
 
     fn becomes(&self, script: impl Fn(&Entry, usize) -> Outcome + Send + Sync + 'static) {
@@ -68,17 +64,11 @@ impl World {
         let world = Arc::clone(self);
         let make = move |receiver: &Receiver, _: &_| -> Result<Arc<dyn Courier>, Vec<Finding>> {
             if receiver.name == "impossible" {
-                return Err(vec![Finding {
-                    path: "receivers.impossible".to_owned(),
-                    message: String::new(),
-                }]);
+                return Err(vec![Finding::at("receivers.impossible".to_owned(), String::new())]);
             }
             Ok(Arc::new(Scripted(Arc::clone(&world))))
         };
-        (
-            Outbox::start_with(Box::new(make), receivers, addresses(), store, report).unwrap(),
-            events,
-        )
+        (Outbox::start_with(Box::new(make), receivers, addresses(), store, report).unwrap(), events)
     }
 }
 
@@ -96,11 +86,7 @@ impl Courier for Scripted {
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>> {
         async move {
             let at = self.0.began.elapsed();
-            self.0.tries.lock().unwrap().push(Try {
-                id: entry.id.clone(),
-                body: body.to_vec(),
-                at,
-            });
+            self.0.tries.lock().unwrap().push(Try { id: entry.id.clone(), body: body.to_vec(), at });
             let nth = self.0.tries().iter().filter(|t| t.id == entry.id).count();
             let script = Arc::clone(&self.0.script.lock().unwrap());
             match script(entry, nth) {
@@ -109,10 +95,7 @@ impl Courier for Scripted {
                 Outcome::Fail => Err(Failure::retry("it is away")),
                 Outcome::FailFor(seconds) => {
                     let after = Some(Duration::from_secs(seconds));
-                    Err(Failure::Retry {
-                        error: "it is busy".to_owned(),
-                        after,
-                    })
+                    Err(Failure::Retry { error: "it is busy".to_owned(), after })
                 }
                 Outcome::Hang => std::future::pending().await,
                 Outcome::Panic => panic!("a defect"),
@@ -149,15 +132,19 @@ fn accepted_ids(events: &mut UnboundedReceiver<DeliveryEvent>) -> Vec<String> {
     ids
 }
 
+/// The next event that is not a failed try.
+async fn next_outcome(events: &mut UnboundedReceiver<DeliveryEvent>) -> DeliveryEvent {
+    loop {
+        match events.recv().await.unwrap() {
+            DeliveryEvent::Retrying { .. } => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn entries_go_out_in_order_and_a_failing_one_is_not_overtaken() {
-    let world = World::new(|e, nth| {
-        if e.id == "2/a" && nth <= 3 {
-            Outcome::Fail
-        } else {
-            Outcome::Accept
-        }
-    });
+    let world = World::new(|e, nth| if e.id == "2/a" && nth <= 3 { Outcome::Fail } else { Outcome::Accept });
     let (outbox, mut events) = world.start(&[hook("a")], memory());
     for id in ["1", "2", "3"] {
         outbox.send(&notification(id));
@@ -172,15 +159,8 @@ async fn entries_go_out_in_order_and_a_failing_one_is_not_overtaken() {
     let tries = world.tries();
     let ids: Vec<&str> = tries.iter().map(|t| t.id.as_str()).collect();
     assert_eq!(ids, ["1/a", "2/a", "2/a", "2/a", "2/a", "3/a"]);
-    assert!(
-        tries[1..5].iter().all(|t| t.body == tries[1].body),
-        "each try sends the same bytes"
-    );
-    assert!(
-        tries[2].at <= Duration::from_millis(1010),
-        "the first retry is quick: {:?}",
-        tries[2].at
-    );
+    assert!(tries[1..5].iter().all(|t| t.body == tries[1].body), "each try sends the same bytes");
+    assert!(tries[2].at <= Duration::from_millis(1010), "the first retry is quick: {:?}", tries[2].at);
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,14 +182,7 @@ async fn delays_grow_to_a_minute_until_a_day_has_passed() {
         let whole = f64::min(60.0, 2_f64.powi(i32::try_from(i).unwrap()));
         assert!((whole / 2.0..=whole).contains(delay), "delay {i} is {delay}");
     }
-    let DeliveryEvent::Dead {
-        reason,
-        severity: Severity::Critical,
-        ..
-    } = &dead
-    else {
-        panic!("{dead:?}")
-    };
+    let DeliveryEvent::Dead { reason, severity: Severity::Critical, .. } = &dead else { panic!("{dead:?}") };
     assert_eq!(reason, "not accepted within 24 hours; last: it is away");
     let passed = world.began.elapsed().as_secs();
     assert!((86_400..86_402).contains(&passed), "{passed}");
@@ -238,21 +211,14 @@ async fn nobody_waits_for_somebody_else() {
         None if e.receiver == "hangs" => Outcome::Hang,
         None => Outcome::Accept,
     });
-    let receivers = [
-        hook("hangs"),
-        hook("quick"),
-        mail("sre", &["busy@example.org", "b@example.org"]),
-    ];
+    let receivers = [hook("hangs"), hook("quick"), mail("sre", &["busy@example.org", "b@example.org"])];
     let (outbox, mut events) = world.start(&receivers, memory());
     outbox.send(&notification("1"));
     outbox.send(&notification("2"));
     settle().await;
     let mut ids = accepted_ids(&mut events);
     ids.sort();
-    assert_eq!(
-        ids,
-        ["1/quick", "1/sre/b@example.org", "2/quick", "2/sre/b@example.org"]
-    );
+    assert_eq!(ids, ["1/quick", "1/sre/b@example.org", "2/quick", "2/sre/b@example.org"]);
     let lengths: Vec<usize> = outbox.depths().iter().map(|d| d.length).collect();
     assert_eq!(lengths, [2, 0, 2]);
 }
@@ -266,21 +232,12 @@ async fn depths_say_how_long_the_oldest_waits() {
     tokio::time::sleep(Duration::from_secs(90)).await;
     outbox.send(&notification("2"));
     let depth = &outbox.depths()[1];
-    assert_eq!(
-        (depth.receiver.as_str(), depth.length, depth.oldest.unwrap().as_secs()),
-        ("b", 2, 90)
-    );
+    assert_eq!((depth.receiver.as_str(), depth.length, depth.oldest.unwrap().as_secs()), ("b", 2, 90));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_one_is_dead_at_once_and_the_next_goes_on() {
-    let world = World::new(|e, _| {
-        if e.id == "1/a" {
-            Outcome::Refuse
-        } else {
-            Outcome::Accept
-        }
-    });
+    let world = World::new(|e, _| if e.id == "1/a" { Outcome::Refuse } else { Outcome::Accept });
     let (outbox, mut events) = world.start(&[hook("a")], memory());
     outbox.send(&notification("1"));
     outbox.send(&notification("2"));
@@ -330,10 +287,7 @@ async fn a_full_queue_loses_the_oldest_of_least_severity() {
     ] {
         send(new.to_owned(), severity);
         let event = events.try_recv().unwrap();
-        assert!(
-            matches!(&event, DeliveryEvent::Dropped { id, .. } if id == lost),
-            "{lost}: {event:?}"
-        );
+        assert!(matches!(&event, DeliveryEvent::Dropped { id, .. } if id == lost), "{lost}: {event:?}");
         assert_eq!(outbox.depths()[0].length, MAX_QUEUE);
     }
 }
@@ -341,11 +295,7 @@ async fn a_full_queue_loses_the_oldest_of_least_severity() {
 #[tokio::test(start_paused = true)]
 async fn a_reload_keeps_the_queues_of_those_that_stay() {
     let world = World::new(|_, _| Outcome::Fail);
-    let before = [
-        hook("stays"),
-        hook("goes"),
-        mail("sre", &["a@example.org", "b@example.org"]),
-    ];
+    let before = [hook("stays"), hook("goes"), mail("sre", &["a@example.org", "b@example.org"])];
     let (outbox, mut events) = world.start(&before, memory());
     outbox.send(&notification("1"));
     tokio::time::sleep(Duration::from_secs(300)).await;
@@ -356,11 +306,7 @@ async fn a_reload_keeps_the_queues_of_those_that_stay() {
     assert_eq!(outbox.depths().len(), 3, "nothing changes on an error");
 
     world.becomes(|_, _| Outcome::Accept);
-    let after = [
-        mail("sre", &["b@example.org", "c@example.org"]),
-        hook("new"),
-        hook("stays"),
-    ];
+    let after = [mail("sre", &["b@example.org", "c@example.org"]), hook("new"), hook("stays")];
     let reloaded = world.began.elapsed();
     outbox.reconfigure(&after, links(), BTreeMap::new()).unwrap();
     settle().await;
@@ -378,10 +324,7 @@ async fn a_reload_keeps_the_queues_of_those_that_stay() {
     let gone = |what: &str| format!("the {what} is no longer in the configuration");
     assert_eq!(
         dropped,
-        [
-            ("1/sre/a@example.org".to_owned(), gone("recipient")),
-            ("1/goes".to_owned(), gone("receiver"))
-        ]
+        [("1/sre/a@example.org".to_owned(), gone("recipient")), ("1/goes".to_owned(), gone("receiver"))]
     );
 
     outbox.send(&notification("2"));
@@ -393,26 +336,15 @@ async fn a_reload_keeps_the_queues_of_those_that_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_is_reached_in_another_way_loses_nothing() {
-    let world = World::new(|e, _| {
-        if e.recipient.is_none() {
-            Outcome::Fail
-        } else {
-            Outcome::Accept
-        }
-    });
+    let world = World::new(|e, _| if e.recipient.is_none() { Outcome::Fail } else { Outcome::Accept });
     let (outbox, mut events) = world.start(&[hook("sre")], memory());
     outbox.send(&notification("1"));
     outbox.send(&notification("2"));
     settle().await;
-    outbox
-        .reconfigure(&[mail("sre", &["a@example.org"])], links(), BTreeMap::new())
-        .unwrap();
+    outbox.reconfigure(&[mail("sre", &["a@example.org"])], links(), BTreeMap::new()).unwrap();
     for id in ["1/sre/a@example.org", "2/sre/a@example.org"] {
         let event = next_outcome(&mut events).await;
-        assert!(
-            matches!(&event, DeliveryEvent::Accepted { id: i, .. } if i == id),
-            "{event:?}"
-        );
+        assert!(matches!(&event, DeliveryEvent::Accepted { id: i, .. } if i == id), "{event:?}");
     }
     assert_eq!(outbox.depths()[0].length, 0);
 }
@@ -424,13 +356,7 @@ async fn the_end_gives_everything_one_more_chance() {
     let (outbox, mut events) = world.start(&[hook("a"), hook("b")], Arc::clone(&store) as Arc<dyn Store>);
     outbox.send(&notification("1"));
     tokio::time::sleep(Duration::from_secs(600)).await;
-    world.becomes(|e, _| {
-        if e.receiver == "a" {
-            Outcome::Accept
-        } else {
-            Outcome::Hang
-        }
-    });
+    world.becomes(|e, _| if e.receiver == "a" { Outcome::Accept } else { Outcome::Hang });
     outbox.send(&notification("2"));
     let before = Instant::now();
     let left = outbox.drain(Duration::from_secs(5)).await;
@@ -446,11 +372,7 @@ async fn the_end_gives_everything_one_more_chance() {
     assert!(again.drain(Duration::from_secs(5)).await.is_empty());
     let mut ids = accepted_ids(&mut events);
     ids.sort();
-    assert_eq!(
-        ids,
-        ["1/b", "2/b", "3/a", "3/b"],
-        "a restart sends what is in the store, under the same ids"
-    );
+    assert_eq!(ids, ["1/b", "2/b", "3/a", "3/b"], "a restart sends what is in the store, under the same ids");
 }
 
 #[tokio::test(start_paused = true)]

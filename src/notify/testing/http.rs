@@ -59,10 +59,7 @@ impl Server {
     pub(in crate::notify) async fn start_after(answers: Vec<Answer>, closed: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Shared {
-            answers: Arc::new(Mutex::new(answers.into())),
-            ..Shared::default()
-        };
+        let shared = Shared { answers: Arc::new(Mutex::new(answers.into())), ..Shared::default() };
         let app = Router::new().fallback(answer).with_state(shared.clone());
         tokio::spawn(async move {
             for _ in 0..closed {

@@ -55,10 +55,7 @@ pub(super) fn notification(id: &str) -> Notification {
 }
 
 pub(super) fn links() -> Links {
-    Links {
-        status: Some("https://ripcord.example/".to_owned()),
-        runbook: Some("https://runbooks.example/".to_owned()),
-    }
+    Links { status: Some("https://ripcord.example/".to_owned()), runbook: Some("https://runbooks.example/".to_owned()) }
 }
 
 pub(super) fn runbooks() -> BTreeMap<String, String> {
@@ -66,23 +63,12 @@ pub(super) fn runbooks() -> BTreeMap<String, String> {
 }
 
 pub(super) fn addresses() -> Addresses {
-    Addresses {
-        links: links(),
-        runbooks: runbooks(),
-    }
+    Addresses { links: links(), runbooks: runbooks() }
 }
 
 fn receiver(name: &str, channel: Channel) -> Receiver {
-    let filter = Filter {
-        min_severity: Severity::Info,
-        events: vec![],
-        guards: vec![],
-    };
-    Receiver {
-        name: name.to_owned(),
-        channel,
-        filter,
-    }
+    let filter = Filter { min_severity: Severity::Info, events: vec![], guards: vec![] };
+    Receiver { name: name.to_owned(), channel, filter }
 }
 
 pub(super) fn webhook(url: &str) -> Webhook {
@@ -101,19 +87,9 @@ pub(super) fn webhook_receiver(name: &str, url: &str) -> Receiver {
 }
 
 pub(super) fn email(port: u16, tls: SmtpTls, to: &[&str]) -> Email {
-    let smtp = Smtp {
-        host: "localhost".to_owned(),
-        port,
-        tls,
-        ca_file: None,
-        login: None,
-        timeout: Duration::from_secs(10),
-    };
-    Email {
-        smtp,
-        from: "ripcord@example.com".to_owned(),
-        to: to.iter().map(|t| (*t).to_owned()).collect(),
-    }
+    let smtp =
+        Smtp { host: "localhost".to_owned(), port, tls, ca_file: None, login: None, timeout: Duration::from_secs(10) };
+    Email { smtp, from: "ripcord@example.com".to_owned(), to: to.iter().map(|t| (*t).to_owned()).collect() }
 }
 
 pub(super) fn email_receiver(name: &str, email: Email) -> Receiver {
@@ -138,18 +114,5 @@ pub(super) fn install_crypto() {
 
 /// The next event.
 pub(super) async fn next(events: &mut UnboundedReceiver<DeliveryEvent>) -> DeliveryEvent {
-    tokio::time::timeout(PATIENCE, events.recv())
-        .await
-        .expect("nothing was reported")
-        .expect("the outbox is gone")
-}
-
-/// The next event that is not a failed try.
-pub(super) async fn next_outcome(events: &mut UnboundedReceiver<DeliveryEvent>) -> DeliveryEvent {
-    loop {
-        match next(events).await {
-            DeliveryEvent::Retrying { .. } => {}
-            outcome => return outcome,
-        }
-    }
+    tokio::time::timeout(PATIENCE, events.recv()).await.expect("nothing was reported").expect("the outbox is gone")
 }

@@ -28,10 +28,7 @@ impl Mail {
     /// A header's value, where it stands on one line.
     pub(in crate::notify) fn header(&self, name: &str) -> &str {
         let start = format!("{name}: ");
-        self.data
-            .lines()
-            .find_map(|l| l.strip_prefix(&start))
-            .unwrap_or_default()
+        self.data.lines().find_map(|l| l.strip_prefix(&start)).unwrap_or_default()
     }
 }
 
@@ -57,14 +54,8 @@ pub(in crate::notify) const USER: (&str, &str) = ("ripcord", "s3cret-passw0rd");
 
 impl Mailbox {
     pub(in crate::notify) fn new(recipients: &[(&str, Recipient)]) -> Self {
-        let recipients = recipients
-            .iter()
-            .map(|(name, rule)| ((*name).to_owned(), *rule))
-            .collect();
-        Self {
-            recipients: Arc::new(Mutex::new(recipients)),
-            ..Self::default()
-        }
+        let recipients = recipients.iter().map(|(name, rule)| ((*name).to_owned(), *rule)).collect();
+        Self { recipients: Arc::new(Mutex::new(recipients)), ..Self::default() }
     }
 
     pub(in crate::notify) fn mails(&self) -> Vec<Mail> {
@@ -80,15 +71,8 @@ impl Mailbox {
         server.with_name("mail.example.com").with_tcp_listener(listener);
         if let Some(pki) = pki {
             let path = |name| pki.path(name).to_str().unwrap().to_owned();
-            let ssl = SslConfig::SelfSigned {
-                cert_path: path("server.pem"),
-                key_path: path("server.key"),
-            };
-            server
-                .with_ssl(ssl)
-                .unwrap()
-                .with_auth(AuthMechanism::Plain)
-                .with_auth(AuthMechanism::Login);
+            let ssl = SslConfig::SelfSigned { cert_path: path("server.pem"), key_path: path("server.key") };
+            server.with_ssl(ssl).unwrap().with_auth(AuthMechanism::Plain).with_auth(AuthMechanism::Login);
         }
         std::thread::spawn(move || server.serve().unwrap());
         port
@@ -151,7 +135,7 @@ impl Handler for Mailbox {
 /// Speaks just enough SMTP to take one mail, tells of it, and never answers QUIT.
 pub(in crate::notify) fn take_and_never_say_goodbye(stream: &mut dyn ReadWrite, taken: &Sender<String>) {
     let mut reader = BufReader::new(stream);
-    let mut say = |reader: &mut BufReader<&mut dyn ReadWrite>, line: &str| {
+    let say = |reader: &mut BufReader<&mut dyn ReadWrite>, line: &str| {
         let stream = reader.get_mut();
         stream.write_all(line.as_bytes()).and_then(|()| stream.flush()).unwrap();
     };

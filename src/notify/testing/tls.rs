@@ -25,10 +25,7 @@ impl Pki {
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec!["localhost".to_owned()])
-            .unwrap()
-            .signed_by(&key, &authority)
-            .unwrap();
+        let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         std::fs::write(folder.path().join("server.pem"), server.pem()).unwrap();
         std::fs::write(folder.path().join("server.key"), key.serialize_pem()).unwrap();
@@ -47,10 +44,7 @@ impl Pki {
         install_crypto();
         let chain = vec![CertificateDer::from_pem_file(self.path("server.pem")).unwrap()];
         let key = PrivateKeyDer::from_pem_file(self.path("server.key")).unwrap();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
         let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

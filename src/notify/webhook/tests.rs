@@ -72,28 +72,13 @@ async fn an_accepted_one_is_all_that_was_promised() {
         w.bearer_token_file = Some(secret(&folder, "token", "the-token\n"));
     })
     .await;
-    let [
-        DeliveryEvent::Accepted {
-            receiver,
-            id,
-            attempts: 1,
-            ..
-        },
-    ] = &events[..]
-    else {
-        panic!("{events:?}")
-    };
+    let [DeliveryEvent::Accepted { receiver, id, attempts: 1, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!((receiver.as_str(), id.as_str()), ("oncall", "n1/oncall"));
     let requests = server.requests();
-    let [request] = &requests[..] else {
-        panic!("{} requests", requests.len())
-    };
+    let [request] = &requests[..] else { panic!("{} requests", requests.len()) };
     assert_eq!(request.uri.to_string(), PATH);
     assert_eq!(request.header("content-type"), "application/json");
-    assert_eq!(
-        request.header("user-agent"),
-        format!("ripcord/{}", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(request.header("user-agent"), format!("ripcord/{}", env!("CARGO_PKG_VERSION")));
     assert_eq!(request.header("idempotency-key"), "n1/oncall");
     assert_eq!(request.header("authorization"), "Bearer the-token");
     let signature = format!("sha256={}", hmac_by_definition(b"the key", &request.body));
@@ -105,9 +90,7 @@ async fn an_accepted_one_is_all_that_was_promised() {
 
 #[tokio::test]
 async fn a_busy_receiver_is_asked_again_when_it_says_with_the_same_bytes() {
-    let soon = (Timestamp::now() + Duration::from_secs(1))
-        .strftime("%a, %d %b %Y %H:%M:%S GMT")
-        .to_string();
+    let soon = (Timestamp::now() + Duration::from_secs(1)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let server = Server::start(vec![
         Answer::Say(503, vec![("retry-after", "1".to_owned())], "busy".to_owned()),
         Answer::Say(429, vec![("retry-after", soon)], String::new()),
@@ -115,12 +98,7 @@ async fn a_busy_receiver_is_asked_again_when_it_says_with_the_same_bytes() {
     .await;
     let events = tell(&server, |_| {}).await;
     let [
-        DeliveryEvent::Retrying {
-            attempt: 1,
-            delay,
-            error,
-            ..
-        },
+        DeliveryEvent::Retrying { attempt: 1, delay, error, .. },
         DeliveryEvent::Retrying { attempt: 2, .. },
         accepted,
     ] = &events[..]
@@ -128,14 +106,8 @@ async fn a_busy_receiver_is_asked_again_when_it_says_with_the_same_bytes() {
         panic!("{events:?}")
     };
     assert_eq!(*delay, Duration::from_secs(1));
-    assert_eq!(
-        *error,
-        format!("POST to 127.0.0.1:{}: answered 503 (busy)", server.port)
-    );
-    assert!(
-        matches!(accepted, DeliveryEvent::Accepted { attempts: 3, .. }),
-        "{accepted:?}"
-    );
+    assert_eq!(*error, format!("POST to 127.0.0.1:{}: answered 503 (busy)", server.port));
+    assert!(matches!(accepted, DeliveryEvent::Accepted { attempts: 3, .. }), "{accepted:?}");
     let requests = server.requests();
     assert_eq!(requests.len(), 3);
     for again in &requests[1..] {
@@ -156,13 +128,8 @@ async fn refusals_are_final() {
         let elsewhere = ("location", "http://127.0.0.1:1/".to_owned());
         let server = Server::start(vec![Answer::Say(status, vec![elsewhere], said)]).await;
         let events = tell(&server, |_| {}).await;
-        let [dead @ DeliveryEvent::Dead { .. }] = &events[..] else {
-            panic!("{events:?}")
-        };
-        assert!(
-            error(dead).contains(&format!("answered {status} (Cannot POST [redacted] <b>xxx")),
-            "{dead:?}"
-        );
+        let [dead @ DeliveryEvent::Dead { .. }] = &events[..] else { panic!("{events:?}") };
+        assert!(error(dead).contains(&format!("answered {status} (Cannot POST [redacted] <b>xxx")), "{dead:?}");
         assert!(error(dead).ends_with(hint) || error(dead).contains(hint), "{dead:?}");
         assert!(error(dead).len() < 500, "{}", error(dead).len());
         assert_eq!(server.requests().len(), 1);
@@ -182,8 +149,8 @@ async fn other_failures_are_tried_again() {
 #[tokio::test]
 async fn a_hanging_receiver_is_left_after_the_timeout() {
     let server = Server::start(vec![Answer::Hang]).await;
-    let events = tell(&server, |w| w.timeout = Duration::from_millis(300)).await;
-    assert!(error(&events[0]).contains("no answer within 300ms"), "{events:?}");
+    let events = tell(&server, |w| w.timeout = Duration::from_secs(1)).await;
+    assert!(error(&events[0]).contains("no answer within 1s"), "{events:?}");
     assert!(matches!(events.last(), Some(DeliveryEvent::Accepted { .. })));
 }
 
@@ -192,10 +159,7 @@ async fn a_closed_connection_is_tried_again() {
     let server = Server::start_after(vec![], 1).await;
     let events = tell(&server, |_| {}).await;
     assert_eq!(events.len(), 2, "{events:?}");
-    assert!(
-        error(&events[0]).starts_with(&format!("POST to 127.0.0.1:{}: ", server.port)),
-        "{events:?}"
-    );
+    assert!(error(&events[0]).starts_with(&format!("POST to 127.0.0.1:{}: ", server.port)), "{events:?}");
 }
 
 #[tokio::test]
@@ -208,22 +172,13 @@ async fn secrets_are_read_at_each_try() {
     let (outbox, mut events) = start(&[receiver(settings)]);
     outbox.send(&notification("n1"));
     let first = next(&mut events).await;
-    assert!(
-        error(&first).contains("url: this is no URL") && !error(&first).contains("s3cr3t"),
-        "{first:?}"
-    );
+    assert!(error(&first).contains("url: this is no URL") && !error(&first).contains("s3cr3t"), "{first:?}");
     secret(&folder, "url", &format!("http://127.0.0.1:{}{PATH}\n", server.port));
     let second = next(&mut events).await;
-    assert!(
-        error(&second).contains(folder.path().join("key").to_str().unwrap()),
-        "{second:?}"
-    );
+    assert!(error(&second).contains(folder.path().join("key").to_str().unwrap()), "{second:?}");
     secret(&folder, "key", "k");
     let third = next(&mut events).await;
-    assert!(
-        matches!(third, DeliveryEvent::Accepted { attempts: 3, .. }),
-        "{third:?}"
-    );
+    assert!(matches!(third, DeliveryEvent::Accepted { attempts: 3, .. }), "{third:?}");
     assert_eq!(server.requests()[0].uri.to_string(), PATH);
 }
 
@@ -232,17 +187,11 @@ async fn a_hanging_receiver_does_not_delay_another() {
     let slow = Server::start(vec![Answer::Hang]).await;
     let quick = Server::start(vec![]).await;
     let url = |server: &Server| format!("http://127.0.0.1:{}/", server.port);
-    let (outbox, mut events) = start(&[
-        webhook_receiver("slow", &url(&slow)),
-        webhook_receiver("quick", &url(&quick)),
-    ]);
+    let (outbox, mut events) = start(&[webhook_receiver("slow", &url(&slow)), webhook_receiver("quick", &url(&quick))]);
     for id in ["1", "2", "3"] {
         outbox.send(&notification(id));
         let event = next(&mut events).await;
-        assert!(
-            matches!(&event, DeliveryEvent::Accepted { receiver, .. } if receiver == "quick"),
-            "{event:?}"
-        );
+        assert!(matches!(&event, DeliveryEvent::Accepted { receiver, .. } if receiver == "quick"), "{event:?}");
     }
     assert_eq!(outbox.depths()[0].length, 3);
 }
@@ -274,9 +223,7 @@ async fn an_authority_of_ones_own_is_trusted() {
             let n = stream.read(&mut part).unwrap();
             request.extend_from_slice(&part[..n]);
         }
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
     });
     let mut settings = webhook(&format!("https://localhost:{port}{PATH}"));
     settings.ca_file = Some(pki.path("missing.pem"));
@@ -286,10 +233,7 @@ async fn an_authority_of_ones_own_is_trusted() {
     assert!(error(&first).contains("missing.pem"), "{first:?}");
     std::fs::copy(Pki::new().path("ca.pem"), pki.path("missing.pem")).unwrap();
     let second = next(&mut events).await;
-    assert!(
-        error(&second).contains("certificate") && !error(&second).contains("T0K3N"),
-        "{second:?}"
-    );
+    assert!(error(&second).contains("certificate") && !error(&second).contains("T0K3N"), "{second:?}");
     std::fs::copy(pki.path("ca.pem"), pki.path("missing.pem")).unwrap();
     let third = next(&mut events).await;
     assert!(matches!(third, DeliveryEvent::Accepted { .. }), "{third:?}");
@@ -298,10 +242,7 @@ async fn an_authority_of_ones_own_is_trusted() {
 #[tokio::test]
 async fn a_name_that_no_header_can_carry_is_encoded() {
     assert_eq!(super::idempotency_key("n1/oncall").to_str().unwrap(), "n1/oncall");
-    assert_eq!(
-        super::idempotency_key("n%/值班\r\n").to_str().unwrap(),
-        "n%25/%E5%80%BC%E7%8F%AD%0D%0A"
-    );
+    assert_eq!(super::idempotency_key("n%/值班\r\n").to_str().unwrap(), "n%25/%E5%80%BC%E7%8F%AD%0D%0A");
 }
 
 #[tokio::test]
@@ -311,9 +252,7 @@ async fn what_cannot_work_is_said_at_the_start() {
     pagerduty.format = WebhookFormat::Pagerduty;
     let (report, _events) = unbounded_channel();
     let store = Arc::new(MemoryStore::default());
-    let findings = Outbox::start(&[receiver(pagerduty)], links(), runbooks(), store, report)
-        .err()
-        .unwrap();
+    let findings = Outbox::start(&[receiver(pagerduty)], links(), runbooks(), store, report).err().unwrap();
     let said: Vec<(&str, &str)> = findings.iter().map(|f| (f.path.as_str(), f.message.as_str())).collect();
     assert_eq!(
         said,
@@ -322,10 +261,7 @@ async fn what_cannot_work_is_said_at_the_start() {
                 "receivers.oncall.webhook.secret_file",
                 "format pagerduty needs a secret_file with the routing key of the integration"
             ),
-            (
-                "receivers.oncall.webhook.url",
-                "the URL must begin with https:// or http://"
-            ),
+            ("receivers.oncall.webhook.url", "the URL must begin with https:// or http://"),
         ]
     );
 }

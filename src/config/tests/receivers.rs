@@ -1,0 +1,290 @@
+//! Receivers, Prometheus, secrets, and what a later version does.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::{BASE, LoadOptions, check_errors, check_warnings, errors, load_texts, settings};
+use crate::config::{Channel, SecretFile, SmtpTls, WebhookFormat, WebhookUrl};
+use crate::engine::{Event, Severity};
+
+fn receiver(keys: &str) -> String {
+    format!("receivers: {{new: {{{keys}}}}}")
+}
+
+fn email(smtp: &str) -> String {
+    receiver(&format!("email: {{smtp: {{{smtp}}}, from: a@example.org, to: b@example.org}}"))
+}
+
+fn channel(over: &str) -> Channel {
+    settings(over).receivers[0].channel.clone()
+}
+
+#[test]
+fn a_webhook() {
+    let Channel::Webhook(webhook) = channel(&receiver("webhook: {url: 'https://example.org/x?y=z'}")) else {
+        panic!("another channel");
+    };
+    assert_eq!(webhook.url, WebhookUrl::Plain("https://example.org/x?y=z".to_owned()));
+    assert_eq!((webhook.format, webhook.timeout), (WebhookFormat::Generic, Duration::from_secs(10)));
+    let webhook = |keys: &str| receiver(&format!("webhook: {{{keys}}}"));
+    check_errors(&[
+        (&webhook(""), "receivers.new.webhook: needs url, or url_file where the address is a secret"),
+        (&webhook("url: 'http://x', url_file: /x"), "receivers.new.webhook: has both url and url_file; keep one"),
+        (&webhook("url: x"), "receivers.new.webhook.url: is no address ("),
+        (
+            &webhook("url: 'http://user:hunter2@x'"),
+            "receivers.new.webhook.url: has a user name or a password in it; use bearer_token_file",
+        ),
+        (
+            &webhook("url: 'http://x', format: slack"),
+            "receivers.new.webhook.format: this version cannot send the format slack; use generic or pagerduty",
+        ),
+        (
+            &webhook("url: 'http://x', format: pagrduty"),
+            "receivers.new.webhook.format: \"pagrduty\" is not known here; did you mean \"pagerduty\"?",
+        ),
+        (
+            &webhook("url: 'http://x', format: pagerduty"),
+            "receivers.new.webhook: needs secret_file for format: pagerduty",
+        ),
+        (&webhook("url: 'http://x', timeout: 0s"), "receivers.new.webhook.timeout: 0s is too short"),
+        (&webhook("url: 'http://x', token: x"), "unknown key \"token\"; allowed here: url, url_file"),
+        (&receiver(""), "receivers.new: needs webhook: {…} or email: {…}"),
+        (&receiver("webhook: {url: 'http://x'}, email: {}"), "receivers.new: has both webhook and email"),
+    ]);
+    assert!(!errors(&webhook("url: 'http://user:hunter2@x'"))[0].contains("hunter2"));
+}
+
+#[test]
+fn an_email() {
+    for (keys, port, tls) in [
+        ("host: h", 587, SmtpTls::Starttls),
+        ("host: h, tls: implicit", 465, SmtpTls::Implicit),
+        ("host: h, tls: none", 25, SmtpTls::None),
+        ("host: 10.0.0.1, tls: none, port: 2525", 2525, SmtpTls::None),
+    ] {
+        let Channel::Email(email) = channel(&email(keys)) else { panic!("another channel") };
+        assert_eq!((email.smtp.port, email.smtp.tls), (port, tls), "{keys}");
+        assert_eq!(email.smtp.timeout, Duration::from_secs(30));
+        assert_eq!(email.to, ["b@example.org"]);
+    }
+    check_errors(&[
+        (&email(""), "receivers.new.email.smtp: needs host, the server's name"),
+        (&email("host: 'h:25'"), "email.smtp.host: \"h:25\" is no name of a server"),
+        (
+            &email("host: h, port: 0"),
+            "email.smtp.port: must be a port, a whole number from 1 to 65535, not 0 (a number)",
+        ),
+        (
+            &email("host: h, port: '25'"),
+            "email.smtp.port: must be a port, a whole number from 1 to 65535, not \"25\" (text)",
+        ),
+        (
+            &email("host: h, tls: ssl"),
+            "email.smtp.tls: \"ssl\" is not known here; write one of these: starttls, implicit, none",
+        ),
+        (&email("host: h, username: u"), "email.smtp: has username and no password_file"),
+        (
+            &email("host: h, password: p"),
+            "email.smtp.password: unknown key \"password\"; did you mean \"password_file\"?",
+        ),
+    ]);
+    let address = |keys: &str| receiver(&format!("email: {{smtp: {{host: h}}, {keys}}}"));
+    check_errors(&[
+        (&address("to: a@example.org"), "receivers.new.email: needs from, the sender's address"),
+        (&address("from: a@example.org"), "receivers.new.email: needs to, the recipients' addresses"),
+        (&address("from: a@example.org, to: []"), "receivers.new.email.to: is an empty list"),
+        (
+            &address("from: a@example.org, to: [b@example.org, sre]"),
+            "receivers.new.email.to[1]: \"sre\" is no e-mail address",
+        ),
+        (
+            &address("from: a@example.org, to: [b@example.org, b@example.org]"),
+            "receivers.new.email.to[1]: b@example.org is there twice",
+        ),
+        (&address("from: a@example.org, to: 5"), "receivers.new.email.to: must be a list of texts, not a number"),
+    ]);
+}
+
+#[test]
+fn a_filter() {
+    let over = receiver(
+        "webhook: {url: 'http://x'}, events: {min_severity: critical, only: [page.firing, rollback.started], guards: shop}",
+    );
+    let filter = settings(&over).receivers[0].filter.clone();
+    assert_eq!(filter.min_severity, Severity::Critical);
+    assert_eq!(filter.events, [Event::RollbackStarted, Event::PageFiring]);
+    assert_eq!(filter.guards, ["shop"]);
+    let all = settings(&receiver("webhook: {url: 'http://x'}")).receivers[0].filter.clone();
+    assert_eq!((all.min_severity, all.events.len(), all.guards.len()), (Severity::Info, 0, 0));
+    let events = |keys: &str| receiver(&format!("webhook: {{url: 'http://x'}}, events: {{{keys}}}"));
+    check_errors(&[
+        (
+            &events("only: [nothing]"),
+            "events.only[0]: there is no event \"nothing\"; the events are: rollback.started, ",
+        ),
+        (&events("only: []"), "events.only: is an empty list"),
+        (&events("guards: [shp]"), "events.guards[0]: there is no guard \"shp\"; did you mean \"shop\"?"),
+        (&events("min_severity: high"), "events.min_severity: \"high\" is not known here"),
+    ]);
+}
+
+/// Every event can be chosen. A new one breaks the match, and then the list beside the filter needs it too.
+#[test]
+fn every_event_can_be_chosen() {
+    let known = |event: Event| match event {
+        Event::RollbackStarted
+        | Event::RollbackSucceeded
+        | Event::RollbackFailed
+        | Event::RollbackVerified
+        | Event::RollbackNotRecovered
+        | Event::RollbackReverted
+        | Event::PageFiring
+        | Event::PageResolved
+        | Event::WatchdogBlind
+        | Event::WatchdogSees
+        | Event::WatchdogNotReady
+        | Event::WatchdogReady
+        | Event::WatchdogStarted
+        | Event::WatchdogStopping
+        | Event::GuardPaused
+        | Event::GuardRearmed
+        | Event::GuardAcknowledged => event.as_str(),
+    };
+    let all = "rollback.started, rollback.succeeded, rollback.failed, rollback.verified, rollback.not_recovered, rollback.reverted, page.firing, page.resolved, watchdog.blind, watchdog.sees, watchdog.not_ready, watchdog.ready, watchdog.started, watchdog.stopping, guard.paused, guard.rearmed, guard.acknowledged";
+    let filter = settings(&receiver(&format!("webhook: {{url: 'http://x'}}, events: {{only: [{all}]}}")));
+    let events = &filter.receivers[0].filter.events;
+    assert_eq!(events.iter().copied().map(known).collect::<Vec<_>>().join(", "), all);
+}
+
+#[test]
+fn prometheus() {
+    let prometheus = |keys: &str| format!("prometheus: {{{keys}}}");
+    check_errors(&[
+        (
+            &prometheus("url: 'prometheus:9090'"),
+            "prometheus.url: begins with prometheus:, which cannot be used; write http:// or https://",
+        ),
+        (&prometheus("url: 'http://'"), "prometheus.url: is no address"),
+        (&prometheus("url: 'http://u:p@x'"), "prometheus.url: has a user name or a password in it; use basic_auth"),
+        (&prometheus("url: 'http://x/?a=b'"), "prometheus.url: has a ? or a # in it"),
+        (&prometheus("url: 5"), "prometheus.url: 5 is a number where text is needed"),
+        (&prometheus("timeout: 0s"), "prometheus.timeout: 0s is too short"),
+        (&prometheus("basic_auth: {username: u}"), "prometheus.basic_auth: needs password_file"),
+        (&prometheus("headers: {'a b': x}"), "\"a b\" is no name of an HTTP header"),
+        (
+            &prometheus("headers: {Authorization: x}"),
+            "headers.Authorization: would put a secret into the configuration",
+        ),
+        (
+            &prometheus("headers: {X-Scope-OrgID: 5}"),
+            "headers.X-Scope-OrgID: 5 is a number where text is needed; quote it: \"5\"",
+        ),
+        (&prometheus("headers: {X-A: a, x-a: b}"), "headers.x-a: x-a is there twice"),
+        (&prometheus("tls: {insecure: true}"), "prometheus.tls.insecure: unknown key"),
+        ("http: {listen: 8080}", "http.listen: 8080 is a number where text is needed"),
+        ("http: {listen: ':8080'}", "http.listen: :8080 is no address to listen on"),
+        ("links: {status: 'nowhere'}", "links.status: is no address"),
+        ("receivers: 5", "receivers: must be a map, not a number"),
+    ]);
+    check_warnings(&[(
+        &prometheus("timeout: 15s"),
+        "prometheus.timeout: 15s is longer than evaluation.interval (10s)",
+    )]);
+    let settings = settings(&prometheus("headers: {X-Scope-OrgID: '5'}"));
+    assert_eq!(settings.prometheus.headers["X-Scope-OrgID"], "5");
+}
+
+#[test]
+fn what_a_later_version_does_is_checked_and_warned_of() {
+    check_warnings(&[
+        (
+            "state: {file: x.json}",
+            "1.yaml:1: state: this version does not carry it out yet: the state is kept in memory: a restart forgets incidents and latches",
+        ),
+        (
+            "leader_election: {lease: {namespace: a, name: b}}",
+            "leader_election: this version does not carry it out yet: run a single replica",
+        ),
+        ("heartbeat: {url_file: /x, interval: 1m}", "heartbeat: this version does not carry it out yet"),
+    ]);
+    check_errors(&[
+        ("state: {}", "state: needs config_map: {namespace: …, name: …} or file: …"),
+        ("state: {file: a, config_map: {namespace: a, name: b}}", "state: has both config_map and file"),
+        ("leader_election: {lease: {namespace: A_, name: b}}", "lease.namespace: \"A_\" is no valid name"),
+        ("leader_election: {}", "leader_election: needs lease"),
+        ("heartbeat: {interval: 1m}", "heartbeat: needs url or url_file"),
+        ("heartbeat: {url: x}", "heartbeat.url: is no address"),
+    ]);
+}
+
+#[test]
+fn nobody_to_tell_is_warned_of() {
+    let text = BASE.split("receivers:").next().unwrap_or_default();
+    let settings = load_texts(&[text], &[], LoadOptions::default()).expect("valid");
+    assert_eq!(settings.warnings[0].to_string(), "0.yaml: receivers: there is none: nobody is told of anything");
+}
+
+#[test]
+fn secrets_are_read_and_never_shown() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, content: &[u8]| -> PathBuf {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("a file");
+        path
+    };
+    let good = SecretFile(write("good", b"  s3cret \r\n\n"));
+    assert_eq!(good.read().expect("a secret").expose_secret(), "  s3cret ");
+    for (path, expected) in [
+        (folder.path().join("missing"), "does not exist"),
+        (folder.path().to_owned(), "is a directory, not a file"),
+        (write("empty", b""), "is empty"),
+        (write("blank", b"\n\n"), "is empty"),
+        (write("binary", b"s3cret\xff"), "is not UTF-8 text"),
+        (write("large", &vec![b'x'; 64 * 1024 + 1]), "is larger than 65536 bytes"),
+    ] {
+        let error = SecretFile(path.clone()).read().expect_err(expected).to_string();
+        assert_eq!(error, format!("the secret file {} {expected}", path.display()));
+    }
+}
+
+#[test]
+fn secret_files_are_looked_for_unless_only_the_syntax_is_checked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let blank = folder.path().join("blank");
+    fs::write(&blank, "\n").expect("a file");
+    let blank = blank.display();
+    let over = format!(
+        "
+prometheus: {{bearer_token_file: /nowhere/token, tls: {{ca_file: {blank}}}}}
+receivers:
+  new: {{webhook: {{url_file: {blank}, secret_file: /nowhere}}}}
+  mail: {{email: {{smtp: {{host: h, username: u, password_file: /nowhere/p}}, from: a@example.org, to: b@example.org}}}}
+http: {{token_file: /nowhere/http}}
+"
+    );
+    let found = errors(&over);
+    for expected in [
+        "1.yaml:2: prometheus.bearer_token_file: the secret file /nowhere/token does not exist".to_owned(),
+        format!("prometheus.tls.ca_file: the file {blank} holds no certificate"),
+        format!("receivers.new.webhook.url_file: the secret file {blank} is empty"),
+        "receivers.new.webhook.secret_file: the secret file /nowhere does not exist".to_owned(),
+        "receivers.mail.email.smtp.password_file: the secret file /nowhere/p does not exist".to_owned(),
+        "http.token_file: the secret file /nowhere/http does not exist".to_owned(),
+    ] {
+        assert!(found.iter().any(|e| e.contains(&expected)), "{expected}\n{found:#?}");
+    }
+    assert_eq!(found.len(), 6, "{found:#?}");
+    let options = LoadOptions { syntax_only: true };
+    let settings = load_texts(&[BASE, &over], &[], options).expect("valid syntax");
+    assert_eq!(settings.http.token_file, Some(SecretFile(PathBuf::from("/nowhere/http"))));
+    // Of a file with an address, what it holds is not shown.
+    let wrong = folder.path().join("wrong");
+    fs::write(&wrong, "hunter2").expect("a file");
+    let found = errors(&receiver(&format!("webhook: {{url_file: {}}}", wrong.display())));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("holds no http:// or https:// address") && !found[0].contains("hunter2"), "{found:?}");
+}

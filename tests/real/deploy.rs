@@ -1,0 +1,177 @@
+//! `deploy/base` against a real API server: every manifest is accepted, and its Role is what the stories run with.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::rbac::v1::Role;
+use kube::api::{Api, DynamicObject, GroupVersionKind, PostParams};
+use kube::discovery::ApiResource;
+use serde_json::{Value, json};
+use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::stories;
+use crate::support::apiserver::Identity;
+use crate::support::{Story, World};
+
+pub fn trials() -> Vec<Story> {
+    stories![every_manifest_is_accepted, the_role_is_the_least]
+}
+
+fn base() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base")
+}
+
+/// The documents of a YAML file, as JSON.
+fn documents(file: &Path) -> anyhow::Result<Vec<Value>> {
+    fn json_of(yaml: &Yaml) -> anyhow::Result<Value> {
+        Ok(match yaml {
+            Yaml::String(s) => json!(s),
+            Yaml::Integer(i) => json!(i),
+            Yaml::Real(r) => json!(r.parse::<f64>()?),
+            Yaml::Boolean(b) => json!(b),
+            Yaml::Null => Value::Null,
+            Yaml::Array(list) => Value::Array(list.iter().map(json_of).collect::<Result<_, _>>()?),
+            Yaml::Hash(map) => {
+                let mut object = serde_json::Map::new();
+                for (key, value) in map {
+                    object.insert(key.as_str().context("a key that is no text")?.to_owned(), json_of(value)?);
+                }
+                Value::Object(object)
+            }
+            other => anyhow::bail!("unexpected YAML: {other:?}"),
+        })
+    }
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    YamlLoader::load_from_str(&text)?.iter().map(json_of).collect()
+}
+
+/// Every object that the base makes, but for the ConfigMap that kustomize generates.
+fn manifests() -> anyhow::Result<Vec<Value>> {
+    let kustomization = documents(&base().join("kustomization.yaml"))?.remove(0);
+    let mut all = Vec::new();
+    for resource in kustomization["resources"].as_array().context("resources")? {
+        let file = resource.as_str().context("a file")?;
+        if file.ends_with(".yaml") {
+            all.extend(documents(&base().join(file))?);
+        }
+    }
+    Ok(all)
+}
+
+/// A user with the rights that `deploy/base` gives to Ripcord, in the story's namespace, and no others.
+pub async fn least_identity(world: &World) -> anyhow::Result<Identity> {
+    let role = manifests()?.into_iter().find(|m| m["kind"] == "Role").context("a Role")?;
+    let role: Role = serde_json::from_value(role)?;
+    let user = world.apiserver.new_user();
+    world.allow(&user, &role.rules.context("rules")?).await?;
+    Ok(user)
+}
+
+async fn every_manifest_is_accepted(world: World) -> anyhow::Result<()> {
+    let manifests = manifests()?;
+    let kinds: BTreeMap<&str, usize> = manifests.iter().fold(BTreeMap::new(), |mut kinds, m| {
+        *kinds.entry(m["kind"].as_str().unwrap_or("")).or_default() += 1;
+        kinds
+    });
+    let wanted = ["Deployment", "NetworkPolicy", "Role", "RoleBinding", "Service", "ServiceAccount"];
+    ensure!(kinds.keys().copied().eq(wanted), "{kinds:?}");
+    for mut manifest in manifests {
+        ensure!(manifest["metadata"]["namespace"] == "sealos-system", "{manifest}");
+        manifest["metadata"]["namespace"] = json!(world.namespace);
+        // The priority class exists in a cluster, not on a bare API server.
+        if manifest["kind"] == "Deployment" {
+            check_deployment(&manifest)?;
+        }
+        let (group, version) =
+            manifest["apiVersion"].as_str().context("apiVersion")?.rsplit_once('/').unwrap_or(("", "v1"));
+        let kind = manifest["kind"].as_str().context("kind")?;
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let api: Api<DynamicObject> = Api::namespaced_with(world.kube.clone(), &world.namespace, &resource);
+        let object: DynamicObject = serde_json::from_value(manifest.clone())?;
+        let created =
+            api.create(&PostParams::default(), &object).await.with_context(|| format!("{kind} is refused"))?;
+        // What an API server does not know it drops: everything that was written must have stayed.
+        let kept = serde_json::to_value(&created)?;
+        let lost = lost(&manifest, &kept, String::new());
+        ensure!(lost.is_empty(), "{kind}: the API server dropped {lost:?}");
+    }
+    Ok(())
+}
+
+/// The paths of `written` that `kept` has not.
+fn lost(written: &Value, kept: &Value, path: String) -> Vec<String> {
+    match written {
+        Value::Object(map) => map
+            .iter()
+            // A Deployment's scheme is the server's own for a rolling update only.
+            .flat_map(|(key, value)| match kept.get(key) {
+                None if !value.is_null() => vec![format!("{path}.{key}")],
+                None => Vec::new(),
+                Some(other) => lost(value, other, format!("{path}.{key}")),
+            })
+            .collect(),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .flat_map(|(i, value)| lost(value, kept.get(i).unwrap_or(&Value::Null), format!("{path}[{i}]")))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn check_deployment(deployment: &Value) -> anyhow::Result<()> {
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    ensure!(deployment["spec"]["replicas"] == 1 && deployment["spec"]["strategy"]["type"] == "Recreate");
+    ensure!(pod["securityContext"]["runAsNonRoot"] == true);
+    ensure!(pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault");
+    ensure!(container["securityContext"]["readOnlyRootFilesystem"] == true);
+    ensure!(container["securityContext"]["allowPrivilegeEscalation"] == false);
+    ensure!(container["securityContext"]["capabilities"]["drop"] == json!(["ALL"]));
+    ensure!(container["readinessProbe"]["httpGet"]["path"] == "/readyz");
+    ensure!(container["livenessProbe"]["httpGet"]["path"] == "/healthz");
+    ensure!(container["resources"]["limits"]["memory"].is_string());
+    Ok(())
+}
+
+/// The Role names the objects of the preset's guards, and what it gives suffices for nothing else.
+async fn the_role_is_the_least(world: World) -> anyhow::Result<()> {
+    use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
+    let user = least_identity(&world).await?;
+    let client = world.apiserver.client(&user).await?;
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
+    let allowed =
+        async |verb: &str, group: &str, resource: &str, name: &str, namespace: &str| -> anyhow::Result<bool> {
+            let review = serde_json::from_value(json!({"metadata": {}, "spec": {"resourceAttributes": {
+                "verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace,
+            }}}))?;
+            let answer = serde_json::to_value(reviews.create(&PostParams::default(), &review).await?)?;
+            Ok(answer["status"]["allowed"] == true)
+        };
+    let ns = world.namespace.as_str();
+    for component in ["terminal-controller", "db-adminer-controller", "resources-controller", "webhook-admission"] {
+        for verb in ["get", "patch"] {
+            ensure!(allowed(verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
+            ensure!(
+                allowed(verb, "", "configmaps", &format!("{component}-config"), ns).await?,
+                "{verb} {component}-config"
+            );
+        }
+        for verb in ["delete", "update", "create", "list", "watch"] {
+            ensure!(!allowed(verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
+        }
+    }
+    ensure!(allowed("create", "events.k8s.io", "events", "", ns).await?);
+    for (verb, group, resource, name, namespace) in [
+        ("patch", "apps", "deployments", "somebody-elses", ns),
+        ("patch", "apps", "deployments", "terminal-controller", "default"),
+        ("get", "", "secrets", "", ns),
+        ("patch", "", "configmaps", "somebody-elses", ns),
+        ("create", "", "pods", "", ns),
+        ("patch", "apps", "statefulsets", "terminal-controller", ns),
+    ] {
+        ensure!(!allowed(verb, group, resource, name, namespace).await?, "{verb} {resource} {name} in {namespace}");
+    }
+    Ok(())
+}

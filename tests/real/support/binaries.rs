@@ -1,0 +1,62 @@
+//! Finds the real programs that the tests need and cargo does not bring. `tests/install.sh` puts them there.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Where the programs are.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    pub prometheus: PathBuf,
+    pub promtool: PathBuf,
+    pub etcd: PathBuf,
+    pub kube_apiserver: PathBuf,
+}
+
+impl Binaries {
+    /// Finds all of them, or says which are missing and what to do.
+    pub fn find() -> Result<Self, String> {
+        let assets = assets();
+        let on_path = |name: &str| {
+            env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|dir| dir.join(name)).find(|f| is_program(f))
+        };
+        let in_assets = |name: &str| assets.as_ref().map(|dir| dir.join(name)).filter(|f| is_program(f));
+        let mut missing = Vec::new();
+        let mut need = |name: &str, found: Option<PathBuf>| {
+            found.unwrap_or_else(|| {
+                missing.push(name.to_owned());
+                PathBuf::new()
+            })
+        };
+        let found = Self {
+            prometheus: need("prometheus", on_path("prometheus")),
+            promtool: need("promtool", on_path("promtool")),
+            // The one beside the API server comes first: they were made for each other.
+            etcd: need("etcd", in_assets("etcd").or_else(|| on_path("etcd"))),
+            kube_apiserver: need("kube-apiserver", in_assets("kube-apiserver")),
+        };
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        Err(format!(
+            "These tests need real parts that are not here: {} (looked on PATH and in {}).\nRun make test (or tests/install.sh).",
+            missing.join(", "),
+            assets.as_deref().unwrap_or(Path::new("no folder, as HOME is not set")).display()
+        ))
+    }
+}
+
+/// The folder of kube-apiserver, by the same rules as `tests/install.sh`: an empty variable counts as unset.
+fn assets() -> Option<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("KUBEBUILDER_ASSETS").or_else(|| {
+        set("RIPCORD_TEST_CACHE")
+            .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("ripcord")))
+            .or_else(|| set("HOME").map(|dir| dir.join(".cache/ripcord")))
+            .map(|cache| cache.join("kubernetes"))
+    })
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,172 @@
+//! A real HTTP receiver for webhooks and heartbeats.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use futures::FutureExt;
+use serde_json::Value;
+
+use super::log::Log;
+use super::server::{HttpServer, Reply};
+use super::{World, eventually};
+
+/// What it does with a call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Behaviour {
+    /// 200.
+    Accept,
+    /// This status, with `Retry-After` in seconds if one is given.
+    Status(u16, Option<u64>),
+    /// The call is taken and never answered.
+    Hang,
+    /// The call is taken and the connection closed: the sender cannot know.
+    Close,
+}
+
+/// A call as it arrived, whatever became of it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub raw: Bytes,
+    /// The body as JSON; null when it is none.
+    pub body: Value,
+    pub at: SystemTime,
+    /// The status that it got; none when it hung or was cut.
+    pub status: Option<u16>,
+}
+
+impl Call {
+    /// A header's value, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    /// `event` of the generic format.
+    pub fn event(&self) -> &str {
+        self.body["event"].as_str().unwrap_or_default()
+    }
+}
+
+struct State {
+    behaviour: Behaviour,
+    /// Behaviours of the next calls, which come before the lasting one.
+    next: Vec<Behaviour>,
+    calls: Vec<Call>,
+}
+
+/// The receiver. It accepts until told otherwise.
+pub struct Hook {
+    state: Arc<Mutex<State>>,
+    server: HttpServer,
+}
+
+impl Hook {
+    /// Starts it.
+    pub async fn start(world: &World) -> anyhow::Result<Self> {
+        let log = world.log("hook")?;
+        let state = Arc::new(Mutex::new(State { behaviour: Behaviour::Accept, next: Vec::new(), calls: Vec::new() }));
+        let shared = state.clone();
+        let server = HttpServer::start(move |parts, body| {
+            let reply = take(&shared, &log, parts, body);
+            async move { reply }.boxed()
+        })
+        .await?;
+        Ok(Self { state, server })
+    }
+
+    /// Its address with a path: `hook.url("/pages")`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// From now on.
+    pub fn set(&self, behaviour: Behaviour) {
+        self.lock().behaviour = behaviour;
+    }
+
+    /// For the next calls, one each; then as set.
+    pub fn set_next(&self, behaviours: &[Behaviour]) {
+        self.lock().next = behaviours.to_vec();
+    }
+
+    /// All calls so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.lock().calls.clone()
+    }
+
+    /// The calls so far that were accepted.
+    pub fn accepted(&self) -> Vec<Call> {
+        self.calls().into_iter().filter(|c| c.status == Some(200)).collect()
+    }
+
+    /// Waits until the calls so far satisfy a condition: `hook.wait_for(|calls| calls.iter().find(|c| c.event() == "page.firing").cloned(), …)`.
+    pub async fn wait_for<T>(&self, find: impl Fn(&[Call]) -> Option<T>, timeout: Duration) -> anyhow::Result<T> {
+        eventually(timeout, "the receiver has the calls", async || {
+            let calls = self.calls();
+            find(&calls).ok_or_else(|| {
+                let seen: Vec<_> = calls.iter().map(|c| format!("{} {} {:?}", c.path, c.event(), c.status)).collect();
+                format!("{} calls: {seen:?}", calls.len())
+            })
+        })
+        .await
+    }
+
+    /// Waits for a call that was accepted and carries this event of the generic format.
+    pub async fn wait_event(&self, event: &str, timeout: Duration) -> anyhow::Result<Call> {
+        let is = |c: &&Call| c.status == Some(200) && c.event() == event;
+        self.wait_for(|calls| calls.iter().find(is).cloned(), timeout).await
+    }
+
+    /// Stops listening and cuts all connections.
+    pub fn gone(&self) {
+        self.server.gone();
+    }
+
+    /// Listens again on the same port.
+    pub async fn back(&self) -> anyhow::Result<()> {
+        self.server.back().await
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+}
+
+fn take(state: &Mutex<State>, log: &Log, parts: Parts, raw: Bytes) -> Reply {
+    let mut state = state.lock().expect("no holder panics");
+    let behaviour = if state.next.is_empty() { state.behaviour.clone() } else { state.next.remove(0) };
+    let (reply, status) = match behaviour {
+        Behaviour::Accept => (Reply::text(200, "ok"), Some(200)),
+        Behaviour::Status(status, retry_after) => {
+            let mut reply = Reply::text(status, "as told by the story");
+            if let (Reply::Answer(response), Some(seconds)) = (&mut reply, retry_after) {
+                response.headers_mut().insert("retry-after", seconds.into());
+            }
+            (reply, Some(status))
+        }
+        Behaviour::Hang => (Reply::Hang, None),
+        Behaviour::Close => (Reply::Close, None),
+    };
+    log.line(format!("{} {} -> {status:?} {}", parts.method, parts.uri.path(), String::from_utf8_lossy(&raw)));
+    state.calls.push(Call {
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        headers: parts.headers,
+        body: serde_json::from_slice(&raw).unwrap_or_default(),
+        raw,
+        at: SystemTime::now(),
+        status,
+    });
+    reply
+}

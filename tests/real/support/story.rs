@@ -1,0 +1,93 @@
+//! What a test is here: a story, told in a world of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::apiserver::Apiserver;
+use super::binaries::Binaries;
+use super::child::Child;
+use super::log::{self, Log};
+
+/// How long a story may take before it counts as hung.
+const STORY_TIMEOUT: Duration = Duration::from_secs(180);
+
+type Telling = dyn Fn(World) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>> + Send + Sync;
+
+/// One test.
+pub struct Story {
+    pub(super) name: String,
+    pub(super) timeout: Duration,
+    pub(super) tell: Arc<Telling>,
+}
+
+impl Story {
+    /// A story from an `async fn(World) -> anyhow::Result<()>`; `stories!` makes a list of them.
+    pub fn new<F>(name: &str, tell: impl Fn(World) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = anyhow::Result<()>> + 'static,
+    {
+        let name = name.strip_prefix("real::").unwrap_or(name).to_owned();
+        Self { name, timeout: STORY_TIMEOUT, tell: Arc::new(move |world| Box::pin(tell(world))) }
+    }
+
+    /// The same with another time limit.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// What one story has to itself, and the API server that it shares.
+pub struct World {
+    /// The story's name.
+    pub name: String,
+    /// A Kubernetes namespace of its own.
+    pub namespace: String,
+    /// A folder of its own, removed at the end.
+    pub dir: PathBuf,
+    /// The shared API server.
+    pub apiserver: Arc<Apiserver>,
+    /// A client of it that may do everything.
+    pub kube: kube::Client,
+    /// Where the real programs are.
+    pub binaries: Arc<Binaries>,
+    /// The folder of the whole run.
+    pub(super) run_dir: PathBuf,
+}
+
+impl World {
+    /// Opens a log that is shown when the story fails.
+    pub fn log(&self, part: &str) -> anyhow::Result<Log> {
+        Ok(Log::open(&log_dir(&self.dir), part)?)
+    }
+
+    /// A new folder in the story's own one.
+    pub fn new_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name}-{n}")));
+        let dir = names.map(|name| self.dir.join(name)).find(|dir| !dir.exists()).expect("endless");
+        std::fs::create_dir_all(&dir)?;
+        Ok(dir)
+    }
+
+    /// Writes a file into the story's folder, for secrets and configurations.
+    pub fn write(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
+        let file = self.dir.join(name);
+        std::fs::write(&file, content)?;
+        Ok(file)
+    }
+
+    /// Starts a program whose output is shown when the story fails.
+    pub fn spawn(&self, part: &str, command: &mut Command) -> anyhow::Result<Child> {
+        let out = File::create_new(log::free_name(&log_dir(&self.dir), part)?)?;
+        Child::start(part, &self.run_dir, command, out.try_clone()?, out)
+    }
+}
+
+/// Where a story's logs are.
+pub(super) fn log_dir(story_dir: &Path) -> PathBuf {
+    story_dir.join("logs")
+}
