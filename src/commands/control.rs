@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::cli::{self, OneGuard, Output};
-use crate::config::SecretFile;
+use crate::config::{self, SecretFile};
 use crate::engine::duration_in_words;
 
 use super::{Failure, runtime};
@@ -42,11 +42,11 @@ pub fn ask(options: &OneGuard, command: &str, length: Option<Duration>) -> Resul
 }
 
 async fn call(daemon: &cli::Daemon, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    let client = reqwest::Client::builder()
-        .user_agent(crate::USER_AGENT)
-        .timeout(ANSWER_WITHIN)
-        .build()
-        .context("cannot make an HTTP client")?;
+    let mut client = reqwest::Client::builder().user_agent(crate::USER_AGENT).timeout(ANSWER_WITHIN);
+    if reqwest::Url::parse(&daemon.url).is_ok_and(|url| config::is_loopback(&url)) {
+        client = client.no_proxy();
+    }
+    let client = client.build().context("cannot make an HTTP client")?;
     let url = format!("{}/{path}", daemon.url.trim_end_matches('/'));
     let mut request = match body {
         Some(body) => client.post(&url).json(&body),

@@ -22,6 +22,7 @@ mod defaults;
 mod field;
 mod file;
 mod layers;
+mod loopback;
 mod node;
 mod path;
 mod problems;
@@ -41,6 +42,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use loopback::is_loopback;
 pub use secret::SecretError;
 pub use settings::*;
 pub use units::duration as parse_duration;

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -11,6 +12,9 @@ use signal_hook_tokio::Signals as Stream;
 
 /// The exit code of a stop that was cut short by a second signal: 128 and SIGTERM, as shells count.
 const CUT_SHORT: i32 = 143;
+
+/// A second signal this soon is the first one again: a terminal or `timeout` sends it to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(20);
 
 /// A signal, by what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +48,7 @@ impl Signals {
     pub async fn next(&mut self) -> Signal {
         loop {
             match self.stream.next().await {
-                Some(SIGTERM | SIGINT) => {
-                    self.abort_on_next();
-                    return Signal::Stop;
-                }
+                Some(SIGTERM | SIGINT) => return Signal::Stop,
                 Some(SIGHUP) => return Signal::Reload,
                 Some(SIGUSR1) => return Signal::Status,
                 Some(_) => {}
@@ -56,8 +57,12 @@ impl Signals {
         }
     }
 
-    /// From now on, SIGTERM or SIGINT ends the process at once.
+    /// From a moment on, SIGTERM or SIGINT ends the process at once.
     pub fn abort_on_next(&self) {
-        self.abort.store(true, Ordering::SeqCst);
+        let abort = Arc::clone(&self.abort);
+        tokio::spawn(async move {
+            tokio::time::sleep(SAME_SIGNAL).await;
+            abort.store(true, Ordering::SeqCst);
+        });
     }
 }

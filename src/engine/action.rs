@@ -29,6 +29,18 @@ pub enum Action {
     Record(Record),
 }
 
+impl Action {
+    /// What is begun first. The journal comes before what it must outlive, and no change waits for a page.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Journal => 0,
+            Self::AbandonChange { .. } | Self::Change(_) => 1,
+            Self::Notify(_) => 2,
+            Self::Record(_) => 3,
+        }
+    }
+}
+
 /// An order to move a guard's traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeOrder {
@@ -90,6 +102,8 @@ pub struct TriggerFacts {
     pub value: Option<f64>,
     /// The threshold, in the same unit.
     pub threshold: f64,
+    /// The threshold in words: `1 %`, `+50 %`.
+    pub threshold_text: String,
     /// For how long the breach was observed, in seconds.
     pub held_seconds: f64,
     /// What the value was compared with, in the signal's own unit.

@@ -32,7 +32,7 @@ struct Story {
 /// How urgent it is that this trigger does not see; `None` when it is to be expected.
 fn severity(trigger: &Trigger, unknown: &Unknown, share: Option<u8>) -> Option<Severity> {
     let quiet = unknown.is_quiet();
-    if share == Some(0) && (quiet || *unknown == Unknown::NoSeries) {
+    if share == Some(0) && unknown.is_expected_at_zero() {
         return None;
     }
     Some(match trigger.settings.action {

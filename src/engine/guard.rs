@@ -90,6 +90,8 @@ pub(super) struct Guard {
     pub closed: Vec<Incident>,
     pub last_tick: Option<Timestamp>,
     pause: Option<Pause>,
+    /// Pages outside any incident so far, to tell those of one second apart.
+    told: u32,
 }
 
 /// A trigger and everything it remembers.
@@ -130,21 +132,29 @@ impl Trigger {
     }
 
     fn facts(&self) -> Option<TriggerFacts> {
-        self.assessment.as_ref().map(|a| a.facts(&self.settings.name, self.clocks.held))
+        self.assessment.as_ref().map(|a| a.facts(&self.settings, self.clocks.held))
     }
 
     /// `error rate 3.1 % (limit 1 %) for 5m0s`.
     fn sentence(&self) -> String {
-        let (text, limit) = match &self.assessment {
-            Some(a) => (a.text.as_str(), a.threshold),
-            None => ("not measured", self.settings.levels.threshold),
-        };
-        format!(
-            "{} {text} (limit {}) for {}",
-            words::label(&self.settings),
-            words::threshold(&self.settings, limit),
-            words::duration(self.clocks.held.unwrap_or_default())
-        )
+        format!("{} for {}", self.sentence_now(), words::duration(self.clocks.held.unwrap_or_default()))
+    }
+
+    /// The same without how long.
+    fn sentence_now(&self) -> String {
+        let label = words::label(&self.settings);
+        let Some(a) = &self.assessment else { return format!("{label} not measured") };
+        let limit = words::threshold(&self.settings, a.threshold);
+        match (a.value, self.settings.measure) {
+            // How many requests it rests on is said elsewhere: one line has room for one pair of brackets.
+            (Some(value), Measure::FailureRatio | Measure::Availability) => {
+                format!("{label} {} (limit {limit})", words::percent(value))
+            }
+            _ => match a.text.strip_suffix(')') {
+                Some(open) => format!("{label} {open}, limit {limit})"),
+                None => format!("{label} {} (limit {limit})", a.text),
+            },
+        }
     }
 }
 
@@ -160,6 +170,7 @@ impl Guard {
             closed: Vec::new(),
             last_tick: None,
             pause: None,
+            told: 0,
         }
     }
 
@@ -238,7 +249,9 @@ impl Guard {
                 GuardState::Verifying => self.verify(observation, at, now, rules, &mut actions),
                 GuardState::Watching if self.incident.is_some() => self.close_by_itself(now, &mut actions),
                 // A dry run changed nothing, so that there is nothing to latch: it watches on for the next story.
-                GuardState::RolledBack if rules.dry_run => self.close_by_itself(now, &mut actions),
+                GuardState::RolledBack if self.incident.as_ref().is_some_and(|i| i.dry_run) => {
+                    self.close_by_itself(now, &mut actions);
+                }
                 _ => {}
             }
             self.watch_the_change(now, rules, &mut actions);
@@ -329,7 +342,8 @@ impl Guard {
         let target = self.next_rung();
         let why_not = match (may_act, self.state, &self.incident) {
             (Err(why), ..) => Some(why),
-            (_, GuardState::Watching, Some(_)) if target.is_none() => Some(Withheld::AtTarget),
+            // That the share cannot be read does not mean that it rose.
+            (_, GuardState::Watching, Some(_)) if target.is_none() || self.share.is_err() => Some(Withheld::AtTarget),
             (_, GuardState::Watching, _) => None,
             (_, GuardState::Paused, _) => Some(Withheld::Paused),
             (_, GuardState::RollingBack | GuardState::Verifying, _) => Some(Withheld::RollingBack),
@@ -353,12 +367,12 @@ impl Guard {
         }
     }
 
-    /// The first rung below the present share; the first of all when the share is not known.
+    /// The first rung below the present share; the last of all when the share is not known, because any other might raise it.
     fn next_rung(&self) -> Option<u8> {
         let rungs = &self.settings.rollback.percentages;
         match self.share {
             Ok(share) => rungs.iter().copied().find(|&rung| rung < share),
-            Err(_) => rungs.first().copied(),
+            Err(_) => rungs.last().copied(),
         }
     }
 
@@ -389,6 +403,7 @@ impl Guard {
         let mut incident = self.new_incident(IncidentKind::Rollback, reason, facts, now);
         self.retire(now);
         incident.from_percentage = self.share.as_ref().ok().copied();
+        incident.dry_run = rules.dry_run;
         incident.begin_rung(to, &self.settings.rollback.steps);
         let summary =
             format!("{}{}: {}, rolling back {}", dry(rules), self.settings.name, incident.reason, incident.movement());
@@ -421,7 +436,8 @@ impl Guard {
                 reason: incident.reason.clone(),
                 decided_at: incident.opened_at,
                 delay,
-                dry_run: rules.dry_run,
+                // Nothing is changed now where nothing may be, nor in the rest of a story that was told as a dry run.
+                dry_run: rules.dry_run || incident.dry_run,
             })
         })
     }
@@ -525,7 +541,9 @@ impl Guard {
                 (None, Ok(())) if fires => {
                     let sentence = trigger.sentence();
                     let facts = trigger.facts().into_iter().collect();
-                    let id = incident::id(&format!("{}-{}", self.settings.name, trigger.settings.name), now);
+                    // By the tick's own time: several ticks can be handled at one instant.
+                    let at = self.last_tick.unwrap_or(now);
+                    let id = incident::id(&format!("{}-{}", self.settings.name, trigger.settings.name), at);
                     let mut story =
                         Incident::open(&self.settings.name, id, now, IncidentKind::AtTarget, sentence.clone(), facts);
                     let page = story.page(
@@ -581,6 +599,7 @@ impl Guard {
         let share = self.share.as_ref().ok().copied();
         let Some(incident) = &mut self.incident else { return };
         let Some(completed_at) = incident.completed_at else { return };
+        let all_gone = share == Some(0);
         let (mut bad, mut unseen, mut seen, mut settle) = (Vec::new(), Vec::new(), 0, Duration::ZERO);
         for trigger in self.triggers.iter().filter(|t| t.settings.action == TriggerAction::Rollback) {
             let tripped = incident.triggers.iter().any(|facts| facts.name == trigger.settings.name);
@@ -594,8 +613,9 @@ impl Guard {
                     settle = settle.max(trigger.settings.clear_for);
                 }
                 Verdict::Breach | Verdict::Band => bad.push(trigger.sentence_now()),
-                // What did not trip and cannot be seen, with little traffic say, holds nothing up.
-                Verdict::Unknown(unknown) if tripped => {
+                // What did not trip and cannot be seen, with little traffic say, holds nothing up. Nor does what counts no request
+                // because all of them have left, as they were told to: others must have seen the recovery then.
+                Verdict::Unknown(unknown) if tripped && !(all_gone && unknown.is_expected_at_zero()) => {
                     unseen.push(format!("{}: {unknown}", words::label(&trigger.settings)));
                 }
                 Verdict::Unknown(_) => {}
@@ -679,7 +699,9 @@ impl Guard {
         let Some(incident) = &self.incident else { return };
         let at = incident.to_percentage;
         let within = words::duration(self.settings.rollback.verify_within);
-        let next = self.settings.rollback.percentages.iter().copied().find(|&rung| rung < at);
+        // Somebody may have moved more of it meanwhile: the next rung must not bring traffic back.
+        let below = self.share.as_ref().map_or(at, |&share| share.min(at));
+        let next = self.settings.rollback.percentages.iter().copied().find(|&rung| rung < below);
         let outlook = match next {
             Some(next) => format!("going on to {next} %"),
             None => "Ripcord has nothing left to do".to_owned(),
@@ -770,19 +792,20 @@ impl Guard {
                 incident.note(now, "every change is accepted; waiting for the rollouts");
                 actions.push(Action::Journal);
             }
-            Progress::Completed => self.completed(now, rules, &mut actions),
+            Progress::Completed => self.completed(now, &mut actions),
             Progress::Failed { step, error } => self.failed(&step, error, now, rules, &mut actions),
         }
         actions
     }
 
-    fn completed(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+    fn completed(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(incident) = &mut self.incident else { return };
         incident.completed_at = Some(now);
         incident.error = None;
         let changed = incident.steps.iter().any(|s| matches!(s.result, StepResult::Changed | StepResult::WouldChange));
         let took = since(incident.opened_at, now);
-        let summary = if rules.dry_run {
+        let dry_run = incident.dry_run;
+        let summary = if dry_run {
             format!(
                 "[dry run] {}: would have been rolled back {}; nothing was changed",
                 self.settings.name,
@@ -815,13 +838,13 @@ impl Guard {
                 severity: Severity::Critical,
                 summary,
                 advice: "Wait for the verification: it says whether the service is well again.",
-                dry_run: rules.dry_run,
+                dry_run,
             },
         );
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         actions.push(Action::Record(record));
-        let to = if rules.dry_run { GuardState::RolledBack } else { GuardState::Verifying };
+        let to = if dry_run { GuardState::RolledBack } else { GuardState::Verifying };
         self.goto(to, reason, actions);
     }
 
@@ -856,10 +879,6 @@ impl Guard {
             actions.push(Action::Notify(page));
             actions.push(Action::Record(record));
         }
-        if incident.acknowledged_at.is_some() {
-            self.give_up(now, actions);
-            return;
-        }
         let delay = retry_delay(&incident.id, incident.failures);
         incident.attempt += 1;
         actions.extend(self.order(delay, rules));
@@ -886,7 +905,6 @@ impl Guard {
             Command::Pause { until } => self.pause(until, now, &mut actions),
             Command::Resume if self.pause.is_some() => {
                 self.resume("a person resumed it", now, rules, &mut actions);
-                actions.push(Action::Journal);
             }
             Command::Resume => actions.push(self.ignored("the guard is not paused")),
             Command::Acknowledge => self.acknowledge(now, &mut actions),
@@ -928,8 +946,8 @@ impl Guard {
                 return actions.push(self.ignored("a rollback is under way: wait for it, or pause the guard"));
             }
         }
-        // The clocks start again: what was held before was acted on.
-        for trigger in &mut self.triggers {
+        // The clocks start again: what was held before was acted on. A page that fires goes on: nothing about it changed.
+        for trigger in self.triggers.iter_mut().filter(|t| t.settings.action == TriggerAction::Rollback) {
             trigger.clocks = Clocks::default();
             trigger.withheld = None;
         }
@@ -970,6 +988,7 @@ impl Guard {
 
     fn resume(&mut self, reason: &str, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         let Some(pause) = self.pause.take() else { return };
+        actions.push(Action::Journal);
         self.goto(pause.from, reason, actions);
         if pause.from == GuardState::RollingBack
             && let Some(incident) = &mut self.incident
@@ -984,16 +1003,22 @@ impl Guard {
         let Some(incident) = &mut self.incident else {
             return actions.push(self.ignored("there is no incident to acknowledge"));
         };
-        if incident.acknowledged_at.is_some() {
+        let failing = incident.failures > 0 && incident.completed_at.is_none();
+        let retrying = failing && self.state == GuardState::RollingBack;
+        if incident.acknowledged_at.is_some() && !retrying {
             return actions.push(self.ignored("the incident is acknowledged already"));
         }
         incident.acknowledged_at = Some(now);
-        let failing = incident.failures > 0;
         let page = self.told(Event::GuardAcknowledged, format!("{}: acknowledged", self.settings.name), now);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
-        if self.state == GuardState::RollingBack && failing {
+        if retrying {
             self.give_up(now, actions);
+        } else if let Some(pause) = &mut self.pause
+            && pause.from == GuardState::RollingBack
+            && failing
+        {
+            pause.from = GuardState::NotRecovered;
         }
     }
 
@@ -1005,7 +1030,10 @@ impl Guard {
                 incident.page(now, Page { event, severity: Severity::Info, summary, advice, dry_run: false })
             }
             None => Notification {
-                id: format!("{}.{}", incident::id(&self.settings.name, now), event.as_str()),
+                id: {
+                    self.told += 1;
+                    format!("{}.{}.{}", incident::id(&self.settings.name, now), event.as_str(), self.told)
+                },
                 event,
                 severity: Severity::Info,
                 time: now,
@@ -1018,21 +1046,6 @@ impl Guard {
                 rollback: None,
                 dry_run: false,
             },
-        }
-    }
-}
-
-impl Trigger {
-    /// `error rate 3.1 % (limit 1 %)`, without how long.
-    fn sentence_now(&self) -> String {
-        match &self.assessment {
-            Some(a) => format!(
-                "{} {} (limit {})",
-                words::label(&self.settings),
-                a.text,
-                words::threshold(&self.settings, a.threshold)
-            ),
-            None => words::label(&self.settings),
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct Incident {
     pub acknowledged_at: Option<Timestamp>,
     /// What happened, in order.
     pub timeline: Vec<TimelineEntry>,
+    /// Whether it began as a dry run: nothing was changed, so that there is nothing to latch.
+    #[serde(default)]
+    pub dry_run: bool,
     /// Failed attempts of the present rung, for the backoff and so that only the first one pages.
     pub(super) failures: u32,
     /// Pages sent so far, for their ids.
@@ -128,6 +131,7 @@ impl Incident {
             verification: None,
             acknowledged_at: None,
             timeline: Vec::new(),
+            dry_run: false,
             failures: 0,
             pages: 0,
             fresh_clear_since: None,

@@ -56,6 +56,13 @@ pub struct Observation {
     pub readings: BTreeMap<String, Reading>,
 }
 
+impl Observation {
+    /// What is known of a guard that was not observed.
+    pub(super) fn nothing() -> Self {
+        Self { share: Err(Unknown::NotObserved), readings: BTreeMap::new() }
+    }
+}
+
 /// What was measured for one trigger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
@@ -152,6 +159,11 @@ impl Unknown {
             Self::Baseline(inner) => inner.is_quiet(),
             _ => false,
         }
+    }
+
+    /// Whether it is what one expects where the share is 0 %: nothing is counted, and the series may be gone.
+    pub fn is_expected_at_zero(&self) -> bool {
+        self.is_quiet() || *self == Self::NoSeries
     }
 }
 

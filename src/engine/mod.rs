@@ -62,7 +62,16 @@ impl Engine {
     }
 
     /// Takes one input at `now` and says what to do about it. The same inputs at the same times give the same actions.
+    ///
+    /// They come as one journal entry, then every change, then every page: no guard's change waits for another's page.
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
+        let mut actions = self.decide(input, now);
+        actions.sort_by_key(Action::rank);
+        actions.dedup_by(|a, b| matches!((a, b), (Action::Journal, Action::Journal)));
+        actions
+    }
+
+    fn decide(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
         match input {
             Input::Tick(tick) => self.tick(&tick, now),
             Input::Change(report) => {
@@ -87,12 +96,18 @@ impl Engine {
 
     fn tick(&mut self, tick: &Tick, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
+        let new = self.guards.iter().any(|guard| guard.last_tick.is_none_or(|last| last < tick.at));
         for guard in &mut self.guards {
-            if let Some(observation) = tick.guards.get(guard.name()) {
-                actions.extend(guard.tick(observation, tick.at, tick.kind, now, self.rules));
+            match tick.guards.get(guard.name()) {
+                Some(observation) => actions.extend(guard.tick(observation, tick.at, tick.kind, now, self.rules)),
+                // What stays away must not pass for what was seen last.
+                None if tick.kind == TickKind::Live => {
+                    actions.extend(guard.tick(&Observation::nothing(), tick.at, tick.kind, now, self.rules));
+                }
+                None => {}
             }
         }
-        if tick.kind == TickKind::Live {
+        if new && tick.kind == TickKind::Live {
             actions.extend(self.blindness.tick(&mut self.guards, self.blind_after, tick.at, now));
         }
         actions

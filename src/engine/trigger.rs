@@ -100,7 +100,10 @@ impl TriggerSettings {
     pub fn assess(&self, reading: &Reading, share: Option<u8>) -> Assessment {
         let levels = self.levels_at(share);
         let window = self.see(&reading.window, reading, levels, true);
-        let confirm = reading.confirm.as_ref().map(|c| self.see(c, reading, levels, false));
+        let confirm = self.confirm_window.map(|_| match &reading.confirm {
+            Some(confirm) => self.see(confirm, reading, levels, false),
+            None => Err(Unknown::NotObserved),
+        });
         let (verdict, reason) = match (&window, &confirm) {
             (Err(unknown), _) => (Verdict::Unknown(unknown.clone()), unknown.to_string()),
             (Ok(w), None) => match w.standing {
@@ -110,9 +113,6 @@ impl TriggerSettings {
             },
             (Ok(w), Some(_)) if w.standing == Standing::Inside => {
                 (Verdict::Clear, "inside the clear level over the window".to_owned())
-            }
-            (Ok(_), Some(Err(unknown))) if unknown.is_quiet() => {
-                (Verdict::Band, format!("the confirm window cannot tell: {unknown}"))
             }
             (Ok(_), Some(Err(unknown))) => {
                 (Verdict::Unknown(unknown.clone()), format!("over the confirm window: {unknown}"))
@@ -326,11 +326,12 @@ impl Clocks {
 
 impl Assessment {
     /// The facts that a page carries.
-    pub fn facts(&self, name: &str, held: Option<Duration>) -> TriggerFacts {
+    pub fn facts(&self, settings: &TriggerSettings, held: Option<Duration>) -> TriggerFacts {
         TriggerFacts {
-            name: name.to_owned(),
+            name: settings.name.clone(),
             value: self.value,
             threshold: self.threshold,
+            threshold_text: words::threshold(settings, self.threshold),
             held_seconds: held.unwrap_or_default().as_secs_f64(),
             baseline: self.baseline,
             text: self.text.clone(),

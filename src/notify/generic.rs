@@ -66,7 +66,7 @@ mod tests {
             "summary": "terminal: error rate 3.1 % (limit 1 %) for 5m0s, rolling back 25 % -> 0 %",
             "advice": "Watch the error rate; nothing else to do yet.",
             "trigger": {
-                "name": "error_rate", "value": 0.031, "threshold": 0.01, "held_seconds": 300.0, "baseline": 0.002,
+                "name": "error_rate", "value": 0.031, "threshold": 0.01, "threshold_text": "1 %", "held_seconds": 300.0, "baseline": 0.002,
                 "text": "3.1 %"
             },
             "rollback": {

@@ -115,7 +115,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 fn measured(trigger: &TriggerFacts, notification: &Notification) -> String {
-    let mut out = format!("{}: {} (threshold {})", trigger.name, trigger.text, trigger.threshold);
+    let mut out = format!("{}: {} (limit {})", trigger.name, trigger.text, trigger.threshold_text);
     if trigger.held_seconds >= 1.0 {
         let held = Duration::try_from_secs_f64(trigger.held_seconds).unwrap_or_default();
         out.push_str(&format!(", breach observed for {}", words(held)));
@@ -201,7 +201,7 @@ mod tests {
 terminal: error rate 3.1 % (limit 1 %) for 5m0s, rolling back 25 % -> 0 %
 
 What was measured:
-error_rate: 3.1 % (threshold 0.01), breach observed for 5m0s, since 02:59:05 UTC or before
+error_rate: 3.1 % (limit 1 %), breach observed for 5m0s, since 02:59:05 UTC or before
 
 What Ripcord did:
 It is moving the traffic from 25 % to 0 %.

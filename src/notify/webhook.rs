@@ -11,7 +11,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{Finding, Receiver, Webhook, WebhookFormat, WebhookUrl};
+use crate::config::{self, Finding, Receiver, Webhook, WebhookFormat, WebhookUrl};
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
@@ -56,12 +56,6 @@ impl WebhookCourier {
         let mut wrong = |key: &str, message: String| {
             findings.push(Finding::at(format!("receivers.{}.webhook.{key}", receiver.name), message));
         };
-        if settings.format == WebhookFormat::Pagerduty && settings.secret_file.is_none() {
-            wrong(
-                "secret_file",
-                "format pagerduty needs a secret_file with the routing key of the integration".to_owned(),
-            );
-        }
         if let WebhookUrl::Plain(url) = &settings.url
             && let Err(reason) = parse_url(url)
         {
@@ -86,12 +80,21 @@ impl WebhookCourier {
         }
         let body = match (self.settings.format, key) {
             (WebhookFormat::Pagerduty, Some(key)) => pagerduty::with_routing_key(body, key),
+            (WebhookFormat::Pagerduty, None) => {
+                match opened.url.query_pairs().find(|(name, _)| name == "routing_key") {
+                    Some((_, key)) => pagerduty::with_routing_key(body, &key),
+                    None => {
+                        let text = "there is no routing key for PagerDuty: name a secret_file that holds it, or end the address with ?routing_key=…";
+                        return Err(Failure::retry(text));
+                    }
+                }
+            }
             (WebhookFormat::Generic, Some(key)) => {
                 let signature = HeaderValue::try_from(signature::sign(key.as_bytes(), body));
                 headers.insert("x-ripcord-signature", signature.expect("a signature is hexadecimal"));
                 body.to_vec()
             }
-            (_, None) => body.to_vec(),
+            (WebhookFormat::Generic, None) => body.to_vec(),
         };
         let target = format!("POST to {}", host(&opened.url));
         let request = opened.client.post(opened.url.clone()).headers(headers).body(body);
@@ -145,6 +148,9 @@ fn open(settings: &Webhook) -> Result<Opened, Failure> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
         .timeout(settings.timeout);
+    if config::is_loopback(&url) {
+        client = client.no_proxy();
+    }
     if url.scheme() == "http" {
         // The system's certificates are not needed, and an image without any must not fail for it.
         client = client.tls_certs_only([]);

@@ -91,6 +91,9 @@ impl Client {
                 .map_err(|e| wrong(format!("{} holds no PEM certificates: {e}", path.display())))?;
             builder = builder.tls_certs_merge(certificates);
         }
+        if reqwest::Url::parse(&settings.url).is_ok_and(|url| config::is_loopback(&url)) {
+            builder = builder.no_proxy();
+        }
         let http = builder.build().map_err(|e| wrong(e.to_string()))?;
         let inner = prometheus_http_query::Client::from(http, &settings.url).map_err(|e| wrong(e.to_string()))?;
         Ok(Self { inner, settings: settings.clone() })

@@ -153,11 +153,12 @@ fn decided(record: &Record) {
             if let Some(took) = took {
                 histogram!(names::ROLLBACK_DURATION).record(took.as_secs_f64());
             }
+            let took_seconds = took.map(|took| took.as_secs_f64());
             match *result {
                 "failed" | "not_recovered" | "cannot_see" => {
-                    error!(guard, incident, result, ?took, "A person must look at the rollback");
+                    error!(guard, incident, result, took_seconds, "A person must look at the rollback");
                 }
-                _ => info!(guard, incident, result, ?took, "The rollback goes on"),
+                _ => info!(guard, incident, result, took_seconds, "The rollback goes on"),
             }
         }
     }

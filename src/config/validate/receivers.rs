@@ -148,8 +148,10 @@ fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems)
     };
     let format = format(&w.format, problems);
     if format == Some(WebhookFormat::Pagerduty) && w.secret_file.is_missing() {
-        problems
-            .error(&at.path, "needs secret_file for format: pagerduty, a file with the routing key of the integration");
+        problems.warn(
+            &at.path,
+            "has no secret_file with the routing key of the integration: the address must end with ?routing_key=… then",
+        );
     }
     let secret_file = addresses::secret(&w.secret_file, options, problems);
     let bearer_token_file = addresses::secret(&w.bearer_token_file, options, problems);

@@ -36,6 +36,7 @@ pub(super) fn notification(id: &str) -> Notification {
             name: "error_rate".to_owned(),
             value: Some(0.031),
             threshold: 0.01,
+            threshold_text: "1 %".to_owned(),
             held_seconds: 300.0,
             baseline: Some(0.002),
             text: "3.1 %".to_owned(),

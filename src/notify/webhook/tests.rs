@@ -245,6 +245,20 @@ async fn a_name_that_no_header_can_carry_is_encoded() {
     assert_eq!(super::idempotency_key("n%/值班\r\n").to_str().unwrap(), "n%25/%E5%80%BC%E7%8F%AD%0D%0A");
 }
 
+/// Where there is no secret file, the address may hold the key; without either nothing is sent.
+#[tokio::test]
+async fn the_routing_key_may_be_in_the_address() {
+    let server = Server::start(vec![Answer::status(202)]).await;
+    let events = tell(&server, |w| {
+        w.format = WebhookFormat::Pagerduty;
+        w.url = WebhookUrl::Plain(format!("http://127.0.0.1:{}/v2/enqueue?routing_key=s3cr3t-key", server.port));
+    })
+    .await;
+    assert!(matches!(events.last(), Some(DeliveryEvent::Accepted { .. })), "{events:?}");
+    let body: serde_json::Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
+    assert_eq!(body["routing_key"], "s3cr3t-key");
+}
+
 #[tokio::test]
 async fn what_cannot_work_is_said_at_the_start() {
     install_crypto();
@@ -254,14 +268,5 @@ async fn what_cannot_work_is_said_at_the_start() {
     let store = Arc::new(MemoryStore::default());
     let findings = Outbox::start(&[receiver(pagerduty)], links(), runbooks(), store, report).err().unwrap();
     let said: Vec<(&str, &str)> = findings.iter().map(|f| (f.path.as_str(), f.message.as_str())).collect();
-    assert_eq!(
-        said,
-        [
-            (
-                "receivers.oncall.webhook.secret_file",
-                "format pagerduty needs a secret_file with the routing key of the integration"
-            ),
-            ("receivers.oncall.webhook.url", "the URL must begin with https:// or http://"),
-        ]
-    );
+    assert_eq!(said, [("receivers.oncall.webhook.url", "the URL must begin with https:// or http://"),]);
 }

@@ -6,6 +6,7 @@
 //! | `acts` | it acts when it should |
 //! | `keeps_still` | it does not act when it should not |
 //! | `faults` | the API server, Prometheus or a receiver fails |
+//! | `signals` | what is measured, and with how few queries |
 //! | `life` | signals, reload, the API, dry run |
 //! | `stage` | what the stories share |
 
@@ -13,10 +14,14 @@ mod acts;
 mod faults;
 mod keeps_still;
 mod life;
+mod signals;
 mod stage;
 
 use crate::support::Story;
 
 pub fn trials() -> Vec<Story> {
-    [acts::trials(), keeps_still::trials(), faults::trials(), life::trials()].into_iter().flatten().collect()
+    [acts::trials(), keeps_still::trials(), faults::trials(), signals::trials(), life::trials()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -14,7 +14,7 @@
 //! | `fixtures` | Deployments, ConfigMaps and configurations |
 //! | `wait` | `eventually` and `never` |
 //! | `child`, `reaper`, `ports`, `binaries`, `log`, `server`, `tls` | what the parts are made of |
-#![allow(dead_code, reason = "a shared bed: each story takes what it needs")]
+#![allow(dead_code, unused_imports, reason = "a shared bed: each story takes what it needs")]
 
 pub mod apiserver;
 pub mod binaries;

@@ -1,0 +1,435 @@
+//! What must hold whatever comes: random ticks, commands and reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::super::*;
+use super::scenario::{INTERVAL, check_order, error_rate, guard, memory, seconds, settings, start};
+
+/// What is measured at a tick.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Weather {
+    Bad,
+    Middling,
+    Good,
+    Quiet,
+    Failing,
+    Absent,
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    /// Ticks of one weather for each guard.
+    Ticks {
+        weather: [Weather; 2],
+        share: [Option<u8>; 2],
+        gaps: Vec<u64>,
+        kind: TickKind,
+        late: bool,
+    },
+    /// The last tick once more.
+    Again,
+    Command {
+        guard: usize,
+        command: Asked,
+    },
+    Report {
+        guard: usize,
+        back: u32,
+        progress: Progress,
+    },
+    Wait(u64),
+}
+
+#[derive(Debug, Clone)]
+enum Asked {
+    Rollback(Option<u8>),
+    Rearm,
+    Pause(u64),
+    Resume,
+    Acknowledge,
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    prop_oneof![
+        6 => Just(Weather::Bad),
+        1 => Just(Weather::Middling),
+        4 => Just(Weather::Good),
+        1 => Just(Weather::Quiet),
+        1 => Just(Weather::Failing),
+        1 => Just(Weather::Absent),
+    ]
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    let step = || "deployment_env ns/terminal".to_owned();
+    let stepped = move |result| Progress::Step(StepReport { step: step(), result, detail: None });
+    prop_oneof![
+        1 => prop::sample::select(vec![StepResult::Changed, StepResult::AlreadyThere, StepResult::Failed])
+            .prop_map(stepped),
+        1 => Just(Progress::Accepted),
+        4 => Just(Progress::Completed),
+        3 => Just(Progress::Failed { step: "a".to_owned(), error: "refused".to_owned() }),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let share = || prop_oneof![5 => Just(Some(25)), 2 => Just(Some(0)), 1 => Just(Some(5)), 1 => Just(None)];
+    let gap = || prop_oneof![8 => Just(10_u64), 1 => 1_u64..10, 1 => 11_u64..90];
+    let kind = prop_oneof![6 => Just(TickKind::Live), 1 => Just(TickKind::History)];
+    let ticks = (
+        [weather(), weather()],
+        [share(), share()],
+        prop::collection::vec(gap(), 1..12),
+        kind,
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(|(weather, share, gaps, kind, late)| Move::Ticks { weather, share, gaps, kind, late });
+    let asked = prop_oneof![
+        2 => proptest::option::of(0_u8..=60).prop_map(Asked::Rollback),
+        3 => Just(Asked::Rearm),
+        1 => (0_u64..200).prop_map(Asked::Pause),
+        1 => Just(Asked::Resume),
+        2 => Just(Asked::Acknowledge),
+    ];
+    let command = (0_usize..2, asked).prop_map(|(guard, command)| Move::Command { guard, command });
+    let report = (0_usize..2, prop_oneof![8 => Just(0_u32), 1 => 1_u32..3], progress())
+        .prop_map(|(guard, back, progress)| Move::Report { guard, back, progress });
+    let one = prop_oneof![
+        8 => ticks,
+        1 => Just(Move::Again),
+        3 => command,
+        8 => report,
+        1 => (1_u64..90).prop_map(Move::Wait),
+    ];
+    prop::collection::vec(one, 1..40)
+}
+
+const NAMES: [&str; 2] = ["db", "terminal"];
+const HOLD: Duration = Duration::from_secs(60);
+
+/// Short times, so that whole lives fit into a case. The first guard has a ladder.
+fn world_settings() -> Settings {
+    let errors = TriggerSettings {
+        window: seconds(60),
+        confirm_window: Some(seconds(20)),
+        hold_for: HOLD,
+        clear_for: seconds(20),
+        ..error_rate()
+    };
+    let memory = TriggerSettings { hold_for: seconds(20), clear_for: seconds(10), ..memory() };
+    let guard = |name, percentages: &[u8]| {
+        let mut guard = guard(name, vec![errors.clone(), memory.clone()]);
+        guard.rollback.percentages = percentages.to_vec();
+        guard.rollback.verify_within = seconds(60);
+        guard
+    };
+    let guards = vec![guard(NAMES[0], &[10, 0]), guard(NAMES[1], &[0])];
+    Settings { blind_after: seconds(40), ..settings(guards) }
+}
+
+fn observation(weather: Weather, share: Option<u8>) -> Option<Observation> {
+    let counts = |ratio: f64, total: f64| Ok(Evidence::Counts { failed: ratio * total, total });
+    let (errors, memory) = match weather {
+        Weather::Absent => return None,
+        Weather::Bad => (counts(0.05, 1e4), Ok(Evidence::Value(130.0))),
+        Weather::Middling => (counts(0.007, 1e4), Ok(Evidence::Value(125.0))),
+        Weather::Good => (counts(0.0, 1e4), Ok(Evidence::Value(1.0))),
+        Weather::Quiet => (counts(0.0, 0.0), Ok(Evidence::Value(1.0))),
+        Weather::Failing => {
+            let failed = Unknown::QueryFailed("503".to_owned());
+            (Err(failed.clone()), Err(failed))
+        }
+    };
+    let errors = Reading { window: errors.clone(), confirm: Some(errors), baseline: None };
+    let memory = Reading { window: memory, confirm: None, baseline: None };
+    let readings = [("error_rate".to_owned(), errors), ("memory".to_owned(), memory)].into();
+    Some(Observation { share: share.ok_or(Unknown::Cluster("503".to_owned())), readings })
+}
+
+/// What was told of one incident.
+#[derive(Default)]
+struct Told {
+    events: BTreeMap<Event, u32>,
+    rungs: BTreeSet<u8>,
+    attempt: u32,
+    superseded: bool,
+}
+
+impl Told {
+    fn count(&self, event: Event) -> u32 {
+        self.events.get(&event).copied().unwrap_or_default()
+    }
+
+    fn ends(&self) -> u32 {
+        self.count(Event::RollbackVerified) + self.count(Event::RollbackNotRecovered)
+    }
+}
+
+/// The engine, a second one that is told the same, and what must hold of what they do.
+struct World {
+    engine: Engine,
+    twin: Engine,
+    at: Timestamp,
+    last: Option<Tick>,
+    ids: BTreeSet<String>,
+    latest: BTreeMap<String, ChangeOrder>,
+    under_way: BTreeSet<String>,
+    latched: BTreeSet<String>,
+    told: BTreeMap<String, Told>,
+    /// The incident of each guard's last rollback.
+    stories: BTreeMap<String, String>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            engine: Engine::new(world_settings()),
+            twin: Engine::new(world_settings()),
+            at: start(),
+            last: None,
+            ids: BTreeSet::new(),
+            latest: BTreeMap::new(),
+            under_way: BTreeSet::new(),
+            latched: BTreeSet::new(),
+            told: BTreeMap::new(),
+            stories: BTreeMap::new(),
+        }
+    }
+
+    fn held(&self) -> Vec<f64> {
+        self.engine.status().iter().flat_map(|s| &s.triggers).map(|t| t.held_seconds).collect()
+    }
+
+    fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
+        let by_hand = matches!(&input, Input::Command { command: Command::Rollback { .. }, .. });
+        let actions = self.engine.handle(input.clone(), now);
+        assert_eq!(actions, self.twin.handle(input, now), "the same input gave other actions");
+        assert_eq!(self.engine, self.twin, "the same input gave another engine");
+        check_order(&actions);
+        for action in &actions {
+            match action {
+                Action::Change(order) => {
+                    assert!(self.under_way.insert(order.guard.clone()), "two changes under way: {order:?}");
+                    let told = self.told.entry(order.incident.clone()).or_default();
+                    assert!(order.attempt > told.attempt, "the attempts do not rise: {order:?}");
+                    told.attempt = order.attempt;
+                    told.rungs.insert(order.percentage);
+                    self.latest.insert(order.guard.clone(), order.clone());
+                }
+                Action::AbandonChange { guard, .. } => {
+                    self.under_way.remove(guard);
+                }
+                Action::Notify(page) => self.page(page, by_hand),
+                Action::Journal | Action::Record(_) => {}
+            }
+        }
+        actions
+    }
+
+    fn page(&mut self, page: &Notification, by_hand: bool) {
+        assert!(self.ids.insert(page.id.clone()), "the id {} was used before", page.id);
+        let (Some(guard), Some(incident)) = (&page.guard, &page.incident) else {
+            return;
+        };
+        *self.told.entry(incident.clone()).or_default().events.entry(page.event).or_default() += 1;
+        match page.event {
+            Event::RollbackStarted => {
+                let was_latched = !self.latched.insert(guard.clone());
+                assert!(by_hand || !was_latched, "rolled back twice without a re-arm: {}", page.summary);
+                if let Some(before) = self.stories.insert(guard.clone(), incident.clone()) {
+                    self.told.entry(before).or_default().superseded = true;
+                }
+            }
+            Event::GuardRearmed => {
+                self.latched.remove(guard);
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, weather: [Weather; 2], share: [Option<u8>; 2], gap: u64, kind: TickKind, late: bool) {
+        self.at += seconds(gap);
+        let observed = |index: usize| Some((NAMES[index].to_owned(), observation(weather[index], share[index])?));
+        let tick = Tick { at: self.at, kind, guards: (0..2).filter_map(observed).collect() };
+        let now = if late { self.at + seconds(31) } else { self.at };
+        let before = self.held();
+        let actions = self.handle(Input::Tick(tick.clone()), now);
+        let after = self.held();
+        for (index, weather) in weather.into_iter().enumerate() {
+            let unseen = match weather {
+                Weather::Failing | Weather::Absent => 0..2,
+                Weather::Quiet => 0..1,
+                _ => 0..0,
+            };
+            for trigger in unseen {
+                let trigger = 2 * index + trigger;
+                assert_eq!(before[trigger], after[trigger], "what is unknown changed the held clock");
+            }
+        }
+        if late || kind == TickKind::History {
+            let fires = |a: &Action| {
+                let Action::Notify(page) = a else { return false };
+                matches!(page.event, Event::RollbackStarted | Event::PageFiring | Event::PageResolved)
+            };
+            assert!(!actions.iter().any(fires), "a tick that is not of now fired: {actions:#?}");
+        }
+        self.last = Some(tick);
+        self.again(now);
+        // What is handled late is handled before what comes later.
+        self.at = now;
+    }
+
+    /// The same tick once more changes nothing.
+    fn again(&mut self, now: Timestamp) {
+        let Some(tick) = self.last.clone() else { return };
+        let before = self.engine.clone();
+        let actions = self.handle(Input::Tick(tick), now);
+        assert!(actions.iter().all(|a| matches!(a, Action::Record(_))), "a repeated tick did something: {actions:#?}");
+        assert_eq!(self.engine, before, "a repeated tick changed something");
+    }
+
+    fn report(&mut self, guard: &str, back: u32, progress: Progress) {
+        let Some(order) = self.latest.get(guard).cloned() else {
+            return;
+        };
+        if back == 0 && matches!(progress, Progress::Completed | Progress::Failed { .. }) {
+            self.under_way.remove(guard);
+        }
+        let attempt = order.attempt.saturating_sub(back);
+        let report = ChangeReport { guard: guard.to_owned(), incident: order.incident, attempt, progress };
+        self.handle(Input::Change(report), self.at);
+    }
+
+    fn command(&mut self, guard: usize, asked: &Asked) {
+        let command = match asked {
+            Asked::Rollback(percentage) => Command::Rollback { reason: "a try".to_owned(), percentage: *percentage },
+            Asked::Rearm => Command::Rearm,
+            Asked::Pause(time) => Command::Pause { until: self.at + seconds(*time) },
+            Asked::Resume => Command::Resume,
+            Asked::Acknowledge => Command::Acknowledge,
+        };
+        self.handle(Input::Command { guard: NAMES[guard].to_owned(), command }, self.at);
+    }
+
+    fn go(&mut self, step: Move) {
+        match step {
+            Move::Ticks { weather, share, gaps, kind, late } => {
+                gaps.into_iter().for_each(|gap| self.tick(weather, share, gap, kind, late));
+            }
+            Move::Again => self.again(self.at),
+            Move::Command { guard, command } => self.command(guard, &command),
+            Move::Report { guard, back, progress } => self.report(NAMES[guard], back, progress),
+            Move::Wait(time) => self.at += seconds(time),
+        }
+    }
+
+    fn state(&self, guard: usize) -> GuardState {
+        self.engine.status()[guard].state
+    }
+
+    /// Carries out what is under way until every story is told to its end.
+    fn settle(&mut self) {
+        for _ in 0..60 {
+            for (guard, name) in NAMES.into_iter().enumerate() {
+                if self.state(guard) == GuardState::Paused {
+                    self.command(guard, &Asked::Resume);
+                }
+                if self.state(guard) == GuardState::RollingBack {
+                    self.report(name, 0, Progress::Completed);
+                }
+            }
+            self.tick([Weather::Good; 2], [Some(0); 2], 10, TickKind::Live, false);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Everything that `World` asserts on the way, and that every rollback's story is told to its end.
+    #[test]
+    fn whatever_comes(moves in moves()) {
+        let mut world = World::new();
+        moves.into_iter().for_each(|step| world.go(step));
+        world.settle();
+        for (guard, name) in NAMES.into_iter().enumerate() {
+            let state = world.state(guard);
+            prop_assert!(
+                matches!(state, GuardState::Watching | GuardState::RolledBack | GuardState::NotRecovered),
+                "{} is still {:?}", name, state
+            );
+        }
+        for (incident, told) in world.told.iter().filter(|(_, told)| told.count(Event::RollbackStarted) > 0) {
+            let rungs = u32::try_from(told.rungs.len()).unwrap();
+            let succeeded = told.count(Event::RollbackSucceeded);
+            prop_assert_eq!(told.count(Event::RollbackStarted), 1, "{}", incident);
+            prop_assert!(succeeded <= rungs, "{}: {} times succeeded", incident, succeeded);
+            prop_assert!(told.count(Event::RollbackFailed) <= rungs, "{}: failed more than once a rung", incident);
+            prop_assert!(told.count(Event::RollbackReverted) <= rungs, "{}: reverted more than once a rung", incident);
+            prop_assert!(told.ends() <= succeeded, "{}: an outcome without a change", incident);
+            if !told.superseded {
+                let given_up = told.count(Event::RollbackFailed) > 0 && told.count(Event::GuardAcknowledged) > 0;
+                prop_assert_eq!(told.ends(), succeeded, "{}: an outcome is missing", incident);
+                prop_assert!(succeeded == rungs || given_up, "{}: neither worked nor was given up", incident);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_fires_before_its_time_was_seen(weather in prop::collection::vec((weather(), 1_u64..60), 1..80)) {
+        let mut engine = Engine::new(world_settings());
+        let mut at = start();
+        let mut bad_since = None;
+        let mut ticks_seen_bad = 0;
+        for (weather, gap) in weather {
+            at += seconds(gap);
+            if weather == Weather::Bad {
+                bad_since.get_or_insert(at);
+            }
+            ticks_seen_bad += u32::from(matches!(weather, Weather::Bad | Weather::Middling));
+            let guards: BTreeMap<_, _> =
+                observation(weather, Some(25)).map(|o| (NAMES[1].to_owned(), o)).into_iter().collect();
+            let actions = engine.handle(Input::Tick(Tick { at, kind: TickKind::Live, guards }), at);
+            if actions.iter().any(|a| matches!(a, Action::Change(_))) {
+                let since = bad_since.expect("a breach before the change");
+                prop_assert!(at >= since + HOLD);
+                prop_assert!((ticks_seen_bad - 1) * 2 * INTERVAL >= HOLD);
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn an_uninterrupted_breach_fires_in_time(
+        before in prop::collection::vec((weather(), 1_u64..60), 0..20),
+        gaps in prop::collection::vec(1_u64..=20, 100),
+    ) {
+        let mut engine = Engine::new(world_settings());
+        let mut at = start();
+        let mut changed = false;
+        let mut tick = |weather, gap| {
+            at += seconds(gap);
+            let guards: BTreeMap<_, _> =
+                observation(weather, Some(25)).map(|o| (NAMES[1].to_owned(), o)).into_iter().collect();
+            let actions = engine.handle(Input::Tick(Tick { at, kind: TickKind::Live, guards }), at);
+            changed |= actions.iter().any(|a| matches!(a, Action::Change(_)));
+            (at, changed)
+        };
+        for (weather, gap) in before {
+            tick(weather, gap);
+        }
+        let (first, _) = tick(Weather::Bad, 10);
+        for gap in gaps {
+            let (at, changed) = tick(Weather::Bad, gap);
+            if at >= first + HOLD + 2 * INTERVAL {
+                prop_assert!(changed, "no change {} after the first breach", at - first);
+                return Ok(());
+            }
+        }
+        prop_assert!(false, "the ticks did not reach far enough");
+    }
+}
