@@ -27,7 +27,7 @@ const ROLLBACKS: usize = 15;
 const LONG: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
-    support::run::run(vec![Story::new("reaction", reaction).within(Duration::from_secs(900))])
+    support::run::run_all(vec![Story::new("reaction", reaction).within(Duration::from_secs(900))])
 }
 
 async fn reaction(world: World) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::{Check, Output};
 use crate::config::{self, Finding, LoadOptions, Settings};
 
-use super::{Failure, environment};
+use super::{Failure, environment, print};
 
 /// Says everything that is wrong with the files, or what they say.
 pub fn check(options: &Check) -> Result<(), Failure> {
@@ -16,19 +16,19 @@ pub fn check(options: &Check) -> Result<(), Failure> {
     let loaded = config::load(&options.files, environment(), load_options);
     match (loaded, options.output) {
         (Ok(settings), Output::Text) => {
+            let mut text = String::new();
             for warning in &settings.warnings {
-                println!("warning: {warning}");
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "warning: {warning}");
             }
-            println!("{}", summary(&options.files, &settings));
-            Ok(())
+            print(&format!("{text}{}\n", summary(&options.files, &settings)))
         }
         (Ok(settings), Output::Json) => {
-            println!("{}", json!({"valid": true, "errors": [], "warnings": findings(&settings.warnings)}));
-            Ok(())
+            print(&format!("{}\n", json!({"valid": true, "errors": [], "warnings": findings(&settings.warnings)})))
         }
         (Err(errors), Output::Text) => Err(Failure::BadInput(explain(&options.files, &errors))),
         (Err(errors), Output::Json) => {
-            println!("{}", json!({"valid": false, "errors": findings(&errors), "warnings": []}));
+            print(&format!("{}\n", json!({"valid": false, "errors": findings(&errors), "warnings": []})))?;
             Err(Failure::BadInput(count(errors.len(), "problem")))
         }
     }
@@ -41,7 +41,7 @@ pub(super) fn explain(files: &[PathBuf], errors: &[Finding]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "error: {error}");
     }
-    let _ = write!(text, "{} in {}; nothing was changed", count(errors.len(), "problem"), names(files));
+    let _ = write!(text, "{} in {}", count(errors.len(), "problem"), names(files));
     text
 }
 

@@ -25,6 +25,18 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// Writes a result to stdout. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write as _};
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(anyhow::anyhow!("cannot write the result: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The environment variables that are text. Ripcord's own are.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -18,10 +18,9 @@ pub fn run(options: &Run) -> Result<(), Failure> {
     let files = options.config.clone();
     let settings = load(&files).map_err(|findings| Failure::BadInput(explain(&files, &findings)))?;
     telemetry::start_log()?;
-    runtime()?.block_on(async {
-        let cluster = Cluster::connect().await.context(
-            "cannot set up the connection to Kubernetes (KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount)",
-        )?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let cluster = Cluster::connect().await.context("cannot run")?;
         let setup = Setup {
             settings,
             load: Box::new(move || load(&files)),
@@ -33,8 +32,10 @@ pub fn run(options: &Run) -> Result<(), Failure> {
             stop: None,
         };
         daemon::run(setup).await
-    })?;
-    Ok(())
+    });
+    // What still hangs in a file system or a name server must not hold up the end.
+    runtime.shutdown_background();
+    Ok(ended?)
 }
 
 fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {

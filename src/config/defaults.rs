@@ -39,7 +39,7 @@ pub const MAX_OFFSET: Duration = Duration::from_secs(10 * 60);
 /// takes, shorter than a hold.
 pub const BLIND_AFTER: Duration = Duration::from_secs(2 * 60);
 
-/// How long one query may take: half an interval, so that a slow Prometheus costs no tick.
+/// How long the queries of a tick may take, all together: half an interval, so that a slow Prometheus costs no tick.
 pub const PROMETHEUS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the HTTP server listens: on every address, because the kubelet, Prometheus and people come from outside the

@@ -151,7 +151,11 @@ fn read_text(node: &Node, problems: &mut Problems) -> Option<String> {
         Kind::Null | Kind::List(_) | Kind::Map(_) => return wrong(node, "text", problems),
     };
     let what = if matches!(node.kind, Kind::Bool(_)) { "a boolean" } else { "a number" };
-    problems.error(&node.path, format!("{bare} is {what} where text is needed; quote it: \"{bare}\""));
+    // Not the value again with quotes: 010 or 1.10 reads as something else than what was meant.
+    problems.error(
+        &node.path,
+        format!("{bare} is {what} where text is needed; put quotes around it, just as you wrote it"),
+    );
     None
 }
 

@@ -7,7 +7,11 @@ use reqwest::Url;
 /// Whether an address is one of this very machine: `localhost`, `127.0.0.1`, `::1` and their like. A proxy that the environment names
 /// (`HTTP_PROXY`) would look for it on the proxy's own machine, so it must not be asked.
 pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// The same of a host's name or address alone.
+pub fn is_loopback_host(host: &str) -> bool {
     match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),

@@ -42,7 +42,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use loopback::is_loopback;
+pub use loopback::{is_loopback, is_loopback_host};
 pub use secret::SecretError;
 pub use settings::*;
 pub use units::duration as parse_duration;

@@ -33,7 +33,7 @@ pub struct Settings {
 pub struct Prometheus {
     /// The base address of the HTTP API.
     pub url: String,
-    /// How long one query may take.
+    /// How long the queries of one tick may take, all together.
     pub timeout: Duration,
     /// A file with a bearer token.
     pub bearer_token_file: Option<SecretFile>,

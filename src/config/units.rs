@@ -130,9 +130,15 @@ pub(super) fn share(written: &Scalar) -> Result<f64, String> {
     }
 }
 
+/// A growth this large, written without a percent sign, is a percentage whose sign was forgotten.
+const SUSPICIOUS_GROWTH: f64 = 10.0;
+
 /// A growth over a baseline: a ratio above 0.
 pub(super) fn growth(written: &Scalar) -> Result<f64, String> {
     let value = ratio(written)?;
+    if matches!(written, Scalar::Number(n) if *n >= SUSPICIOUS_GROWTH) {
+        return Err(format!("{written} would be {} %; write {written}% or {}", value * 100.0, value / 100.0));
+    }
     if value > 0.0 {
         Ok(value)
     } else {

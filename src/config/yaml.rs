@@ -102,7 +102,7 @@ fn read(text: &str, errors: &mut Vec<YamlError>) -> Result<Tree, YamlError> {
     loop {
         let (event, mark) = parser.next_token().map_err(|e| YamlError {
             line: Some(e.marker().line()),
-            message: format!("is no valid YAML: {}", e.info()),
+            message: format!("is no valid YAML: {}{}", e.info(), hint(text, e.marker().line())),
         })?;
         let refuse = |message: &str| Err(YamlError { line: Some(mark.line()), message: message.to_owned() });
         let done = match event {
@@ -177,6 +177,19 @@ fn read(text: &str, errors: &mut Vec<YamlError>) -> Result<Tree, YamlError> {
             line: Some(tree.line),
             message: "must be a map at the top, like `prometheus: {url: …}`".to_owned(),
         }),
+    }
+}
+
+/// What is most often behind a syntax error, judged by the line where it was noticed and the one before.
+fn hint(text: &str, line: usize) -> &'static str {
+    let near: Vec<&str> = text.lines().skip(line.saturating_sub(2)).take(2).collect();
+    let bare = |line: &&str| line.match_indices("${").any(|(at, _)| !line[..at].contains(['"', '\'']));
+    if near.iter().any(bare) {
+        "; within { } a variable must be quoted: \"${percentage}\""
+    } else if near.iter().any(|line| line.starts_with([' ', '\t']) && line.trim_start_matches(' ').starts_with('\t')) {
+        "; YAML is indented with spaces, not with tabs"
+    } else {
+        "; check the indentation, the colons and the quotes of this line and the one above"
     }
 }
 

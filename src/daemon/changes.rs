@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -11,6 +12,11 @@ use crate::engine::{ChangeOrder, ChangeReport};
 use crate::kubernetes::{self, ChangePlan, Cluster};
 
 use super::clock::Clock;
+
+/// How long the API server may take to accept a change, at the first attempt, the second and all others. One that answers at all does so in
+/// milliseconds, so the first failure is known soon; but an admission webhook that is dead and ignored holds each change up for its own
+/// time-out, 10 s by default and 30 s at most.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(35)];
 
 /// The changes under way, by guard.
 pub struct Changes {
@@ -51,6 +57,7 @@ impl Changes {
             rollback: true,
             rollout_timeout: guard.rollout_timeout,
             dry_run: order.dry_run,
+            patience: PATIENCE[(order.attempt as usize).clamp(1, PATIENCE.len()) - 1],
         };
         let (cancel, cancelled) = oneshot::channel::<()>();
         let waiting = Arc::new(std::sync::atomic::AtomicBool::new(!order.delay.is_zero()));

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{Finding, Settings, Step};
-use crate::engine::{Action, ChangeReport, Engine, Event, Input, Notification, Record, Severity};
+use crate::engine::{Action, ChangeReport, Engine, Event, GuardState, Input, Notification, Record, Severity};
 use crate::http::{self, Queue, Request, Snapshot};
 use crate::kubernetes::{Announcement, AnnouncementType, Cluster, Kind, ObjectRef};
 use crate::notify::{DeliveryEvent, MemoryStore, Outbox};
@@ -42,8 +42,14 @@ const GRACE: Duration = Duration::from_secs(25);
 /// The part of it that is kept for the notifications.
 const GRACE_FOR_NOTIFICATIONS: Duration = Duration::from_secs(8);
 
+/// How often a stop looks whether the changes have ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Messages that may wait for the event loop. It handles one in well under a millisecond; a full channel slows the senders down.
 const MESSAGES: usize = 256;
+
+/// Guards that the first notification names.
+const NAMED_GUARDS: usize = 10;
 
 /// Loads the configuration anew.
 pub type Load = Box<dyn Fn() -> Result<Settings, Vec<Finding>> + Send + Sync>;
@@ -81,6 +87,10 @@ struct Daemon {
     reload_success: bool,
     last_tick: Option<Timestamp>,
     snapshot: watch::Sender<Snapshot>,
+    metrics: Metrics,
+    listen: std::net::SocketAddr,
+    /// Whether something changed that is not shown yet.
+    dirty: bool,
 }
 
 /// Runs until a signal ends it. The error is why it could not go on.
@@ -92,9 +102,10 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     let (measured_to, mut measured) = mpsc::channel::<Measured>(1);
     let mut signals = Signals::listen().context("cannot listen for signals")?;
 
-    let listener = tokio::net::TcpListener::bind(settings.http.listen).await.with_context(|| {
-        format!("cannot listen on {} (http.listen): is another Ripcord running?", settings.http.listen)
-    })?;
+    let listen = settings.http.listen;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (http.listen): is another Ripcord running?"))?;
     let address = listener.local_addr().context("the address of the HTTP server")?;
     let outbox = Outbox::start(
         &settings.receivers,
@@ -128,9 +139,12 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         reload_success: true,
         last_tick: None,
         snapshot,
+        metrics: metrics.clone(),
+        listen,
+        dirty: false,
     };
     daemon.publish();
-    daemon.outbox.send(&daemon.notice(Event::WatchdogStarted, format!("Ripcord {} watches", crate::VERSION)));
+    daemon.outbox.send(&daemon.started());
 
     let mut tasks = JoinSet::new();
     let shares = Shares::default();
@@ -156,42 +170,47 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         }
     });
 
-    loop {
+    let ended = loop {
         tokio::select! {
             biased;
             signal = signals.next() => match signal {
-                Signal::Stop => break,
+                Signal::Stop => break Ok(()),
                 Signal::Reload => daemon.reload(&load),
                 Signal::Status => daemon.log_status(),
             },
-            () = &mut stop => break,
+            () = &mut stop => break Ok(()),
             Some(report) = reports.recv() => daemon.handle(Input::Change(report)),
             Some(request) = requests.recv() => daemon.request(request),
             Some(measured) = measured.recv() => {
                 daemon.tick(measured);
                 if let Some(guard) = daemon.changes.died().await {
-                    anyhow::bail!("the task that changes the guard {guard} died");
+                    break Err(anyhow::anyhow!("the task that changes the guard {guard} died"));
                 }
             },
             Some(event) = deliveries.recv() => daemon.delivery(&event),
-            Some(ended) = tasks.join_next() => {
-                return Err(match ended {
-                    Ok(()) => anyhow::anyhow!("a task ended that never should"),
-                    Err(error) => anyhow::Error::from(error).context("a task died"),
-                });
-            }
+            Some(ended) = tasks.join_next() => break Err(match ended {
+                Ok(()) => anyhow::anyhow!("a task ended that never should"),
+                Err(error) => anyhow::Error::from(error).context("a task died"),
+            }),
+            // Last, so that it is done once when many messages come at once.
+            () = std::future::ready(()), if daemon.dirty => daemon.publish(),
         }
+    };
+    if let Err(error) = &ended {
+        tracing::error!(error = format!("{error:#}"), "Ending: what is in flight is finished first");
     }
 
     // No more decisions. What is in flight is finished, as far as the grace period goes.
     signals.abort_on_next();
     let until = tokio::time::Instant::now() + GRACE;
-    telemetry::Event::Stopping { rolling_back: daemon.changes.count() }.emit();
+    telemetry::Event::Stopping { rolling_back: &daemon.rolling_back() }.emit();
     while daemon.changes.count() > 0 {
         tokio::select! {
             Some(report) = reports.recv() => daemon.handle(Input::Change(report)),
             Some(event) = deliveries.recv() => daemon.delivery(&event),
             () = tokio::time::sleep_until(until - GRACE_FOR_NOTIFICATIONS) => break,
+            // A change that has ended sends nothing more.
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
     // A change that has just ended may have left reports.
@@ -205,7 +224,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         daemon.delivery(&event);
     }
     telemetry::Event::Stopped { undelivered: undelivered.len() }.emit();
-    Ok(())
+    ended
 }
 
 impl Daemon {
@@ -213,7 +232,7 @@ impl Daemon {
     fn handle(&mut self, input: Input) {
         let actions = self.engine.handle(input, self.clock.now());
         self.carry_out(actions);
-        self.publish();
+        self.dirty = true;
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
@@ -238,17 +257,21 @@ impl Daemon {
     }
 
     fn tick(&mut self, measured: Measured) {
+        self.metrics.keep_up();
+        if !Arc::ptr_eq(&measured.world, &self.world.borrow()) {
+            // Measured by settings that a reload has replaced since; the next tick is measured by the new ones.
+            return;
+        }
         for query in &measured.queries {
             telemetry::Event::Queried { result: query.result, took: query.took }.emit();
         }
         if measured.missed > 0 {
             telemetry::Event::Missed { ticks: measured.missed }.emit();
         }
-        let at = measured.tick.at;
         self.last_tick = Some(measured.due);
         self.handle(Input::Tick(measured.tick));
         let (mut known, mut unknown) = (0, 0);
-        for trigger in self.snapshot.borrow().guards.iter().flat_map(|g| &g.triggers) {
+        for trigger in self.engine.status().iter().flat_map(|g| &g.triggers) {
             if trigger.unknown.is_none() {
                 known += 1;
             } else {
@@ -256,7 +279,7 @@ impl Daemon {
             }
         }
         let took = Duration::try_from(self.clock.now().duration_since(measured.due)).unwrap_or_default();
-        telemetry::Event::Evaluated { at, took, known, unknown }.emit();
+        telemetry::Event::Evaluated { due: measured.due, took, known, unknown }.emit();
     }
 
     fn request(&mut self, request: Request) {
@@ -274,7 +297,7 @@ impl Daemon {
 
     fn delivery(&mut self, event: &DeliveryEvent) {
         telemetry::Event::Delivery(event).emit();
-        self.publish();
+        self.dirty = true;
     }
 
     fn reload(&mut self, load: &Load) {
@@ -287,8 +310,7 @@ impl Daemon {
             Ok(settings) => settings,
             Err(findings) => return refuse(self, &findings),
         };
-        let present = self.world.borrow().settings.http.clone();
-        if settings.http.listen != present.listen {
+        if settings.http.listen != self.listen {
             tracing::warn!(listen = %settings.http.listen, "http.listen is read at the start only: restart to use it");
         }
         let world = match World::new(settings) {
@@ -312,7 +334,8 @@ impl Daemon {
     /// Leaves an Event on the Deployments of a rollback's guard, beside everything else.
     fn announce(&self, world: &World, notification: &Notification) {
         let (Some(guard), Some(_)) = (&notification.guard, &notification.rollback) else { return };
-        if self.dry_run {
+        let about_a_rollback = notification.event.as_str().starts_with("rollback.");
+        if self.dry_run || !about_a_rollback {
             return;
         }
         let warning = !matches!(notification.event, Event::RollbackSucceeded | Event::RollbackVerified);
@@ -362,7 +385,8 @@ impl Daemon {
     }
 
     /// Shows the present state to whoever looks.
-    fn publish(&self) {
+    fn publish(&mut self) {
+        self.dirty = false;
         let guards = self.engine.status();
         let queues: Vec<Queue> = self
             .outbox
@@ -416,15 +440,28 @@ impl Daemon {
         }
     }
 
+    /// The first notification.
+    fn started(&self) -> Notification {
+        let guards: Vec<String> = self.world.borrow().settings.guards.iter().map(|g| g.name.clone()).collect();
+        let mut named = guards.iter().take(NAMED_GUARDS).cloned().collect::<Vec<_>>().join(", ");
+        if guards.len() > NAMED_GUARDS {
+            named.push_str(" and more");
+        }
+        self.notice(
+            Event::WatchdogStarted,
+            format!("Ripcord {} watches {} guards: {named}", crate::VERSION, guards.len()),
+        )
+    }
+
+    /// The guards whose rollback is not done.
+    fn rolling_back(&self) -> Vec<String> {
+        let all = self.engine.status().into_iter();
+        all.filter(|g| g.state == GuardState::RollingBack).map(|g| g.guard).collect()
+    }
+
     /// The last notification. A rollback that is not done makes it urgent: nobody goes on with it.
     fn stopping(&self) -> Notification {
-        let unfinished: Vec<String> = self
-            .engine
-            .status()
-            .into_iter()
-            .filter(|g| g.state == crate::engine::GuardState::RollingBack)
-            .map(|g| g.guard)
-            .collect();
+        let unfinished = self.rolling_back();
         if unfinished.is_empty() {
             return self
                 .notice(Event::WatchdogStopping, "Ripcord stops: nothing is watched until it runs again".to_owned());

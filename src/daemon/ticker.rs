@@ -15,7 +15,6 @@ use super::shares::Shares;
 use super::world::World;
 
 /// One tick's measurements.
-#[derive(Debug)]
 pub struct Measured {
     /// What the engine gets.
     pub tick: Tick,
@@ -25,6 +24,8 @@ pub struct Measured {
     pub queries: Vec<QueryOutcome>,
     /// Ticks that were left out before this one.
     pub missed: i64,
+    /// The settings that it was measured by.
+    pub world: Arc<World>,
 }
 
 /// Measures at every tick, for ever; it ends when nobody listens.
@@ -47,7 +48,7 @@ pub async fn tick(clock: Clock, world: watch::Receiver<Arc<World>>, shares: Shar
     }
 }
 
-async fn measure(world: &World, shares: &Shares, due: Timestamp, missed: i64) -> Measured {
+async fn measure(world: &Arc<World>, shares: &Shares, due: Timestamp, missed: i64) -> Measured {
     let evaluation = &world.settings.evaluation;
     let at = due.checked_sub(evaluation.offset).unwrap_or(due);
     let (answers, queries) = world.prometheus.ask(&world.plan, at).await;
@@ -62,7 +63,7 @@ async fn measure(world: &World, shares: &Shares, due: Timestamp, missed: i64) ->
             (guard.name.clone(), Observation { share, readings })
         })
         .collect();
-    Measured { tick: Tick { at, kind: TickKind::Live, guards }, due, queries, missed }
+    Measured { tick: Tick { at, kind: TickKind::Live, guards }, due, queries, missed, world: world.clone() }
 }
 
 /// Aligned instants strictly between two ticks.

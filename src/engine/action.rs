@@ -29,7 +29,19 @@ pub enum Action {
     Record(Record),
 }
 
+/// What every summary of a dry run begins with.
+const DRY_RUN: &str = "[dry run] ";
+
 impl Action {
+    /// In a dry run every page says so, and none is as urgent as a real one.
+    pub(super) fn mark_dry_run(&mut self) {
+        let Self::Notify(notification) = self else { return };
+        notification.dry_run = true;
+        notification.severity = notification.severity.min(Severity::Warning);
+        notification.summary.insert_str(0, DRY_RUN);
+        notification.advice = "Nothing: this is a dry run, and nothing is changed.".to_owned();
+    }
+
     /// What is begun first. The journal comes before what it must outlive, and no change waits for a page.
     pub(super) fn rank(&self) -> u8 {
         match self {
@@ -266,6 +278,21 @@ pub enum Record {
         trigger: String,
         /// Why nothing is done.
         reason: Withheld,
+    },
+    /// A step or a rollout failed, and there will be another attempt.
+    Retrying {
+        /// The guard.
+        guard: String,
+        /// The incident.
+        incident: String,
+        /// The attempt that failed.
+        attempt: u32,
+        /// The step.
+        step: String,
+        /// What was tried, on what, and what to do.
+        error: String,
+        /// The wait before the next attempt.
+        delay: Duration,
     },
     /// An input was not used, for this reason.
     Ignored {

@@ -29,6 +29,13 @@ struct Story {
     pages: u32,
 }
 
+/// A trigger that has been unknown for too long.
+struct Found {
+    guard: String,
+    trigger: String,
+    reason: String,
+}
+
 /// How urgent it is that this trigger does not see; `None` when it is to be expected.
 fn severity(trigger: &Trigger, unknown: &Unknown, share: Option<u8>) -> Option<Severity> {
     let quiet = unknown.is_quiet();
@@ -45,7 +52,7 @@ fn severity(trigger: &Trigger, unknown: &Unknown, share: Option<u8>) -> Option<S
 impl Blindness {
     /// Looks at every trigger after a tick at `at`, and says what can no longer be seen and what can again.
     pub fn tick(&mut self, guards: &mut [Guard], blind_after: Duration, at: Timestamp, now: Timestamp) -> Vec<Action> {
-        let mut newly: BTreeMap<Severity, Vec<(String, String)>> = BTreeMap::new();
+        let mut newly: BTreeMap<Severity, Vec<Found>> = BTreeMap::new();
         let mut still: BTreeMap<Severity, u32> = BTreeMap::new();
         for guard in guards.iter_mut() {
             let share = guard.share.as_ref().ok().copied();
@@ -74,8 +81,11 @@ impl Blindness {
                     trigger.blind = None;
                     if !paused && since(dark_since, at) >= blind_after {
                         trigger.blind = Some(severity);
-                        let label = words::label(&trigger.settings);
-                        newly.entry(severity).or_default().push((name.clone(), format!("{label}: {unknown}")));
+                        newly.entry(severity).or_default().push(Found {
+                            guard: name.clone(),
+                            trigger: words::label(&trigger.settings),
+                            reason: unknown.to_string(),
+                        });
                     }
                 }
                 if let Some(severity) = trigger.blind {
@@ -110,23 +120,25 @@ impl Blindness {
     }
 }
 
-/// Triggers named in a page; the rest is counted.
-const NAMED_TRIGGERS: usize = 8;
+/// Reasons and guards that a page names; the rest is counted.
+const NAMED: usize = 5;
 
-fn blind(
-    story: &mut Story,
-    severity: Severity,
-    found: &[(String, String)],
-    after: Duration,
-    now: Timestamp,
-) -> Notification {
-    let mut guards: Vec<_> = found.iter().map(|(guard, _)| guard.clone()).collect();
+fn blind(story: &mut Story, severity: Severity, found: &[Found], after: Duration, now: Timestamp) -> Notification {
+    let mut guards: Vec<_> = found.iter().map(|f| f.guard.clone()).collect();
     guards.dedup();
-    let mut named: Vec<_> =
-        found.iter().take(NAMED_TRIGGERS).map(|(guard, reason)| format!("{guard} {reason}")).collect();
-    if found.len() > NAMED_TRIGGERS {
-        named.push(format!("and {} more", found.len() - NAMED_TRIGGERS));
+    // What fails for one reason is said once: with Prometheus gone, everything does.
+    let mut reasons: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for f in found {
+        reasons.entry(&f.reason).or_default().entry(&f.guard).or_default().push(&f.trigger);
     }
+    let named = named(
+        reasons.iter().map(|(reason, guards)| {
+            let guards =
+                named(guards.iter().map(|(guard, triggers)| format!("{guard} ({})", triggers.join(", "))), ", ");
+            format!("{reason}: {guards}")
+        }),
+        "; ",
+    );
     let after = words::duration(after);
     let (what, advice) = match severity {
         Severity::Info => (
@@ -134,11 +146,21 @@ fn blind(
             "Nothing: there is too little traffic to decide by. Ripcord decides again as soon as there is more.",
         ),
         _ => (
-            format!("Ripcord is blind: unknown for {after}"),
+            format!("Ripcord is blind for {after}"),
             "Look at Prometheus and at what it scrapes: until this is mended, nothing that is named here is rolled back.",
         ),
     };
-    page(story, Event::WatchdogBlind, severity, guards, format!("{what}: {}", named.join("; ")), advice, now)
+    page(story, Event::WatchdogBlind, severity, guards, format!("{what}: {named}"), advice, now)
+}
+
+/// The first few, and how many more there are.
+fn named(all: impl ExactSizeIterator<Item = String>, between: &str) -> String {
+    let more = all.len().saturating_sub(NAMED);
+    let mut text = all.take(NAMED).collect::<Vec<_>>().join(between);
+    if more > 0 {
+        text.push_str(&format!("{between}and {more} more"));
+    }
+    text
 }
 
 fn page(

@@ -217,6 +217,11 @@ impl Guard {
 
     // ---- ticks
 
+    /// Whether a tick is news. One that is older than the last is news only when the clock was set back: the last one lies in the future then.
+    pub fn accepts(&self, at: Timestamp, kind: TickKind, now: Timestamp) -> bool {
+        self.last_tick.is_none_or(|last| at > last || (at < last && kind == TickKind::Live && last > now))
+    }
+
     /// One tick: measure, advance the clocks, and do what the state asks for.
     pub fn tick(
         &mut self,
@@ -227,7 +232,7 @@ impl Guard {
         rules: Rules,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.last_tick.is_some_and(|last| at <= last) {
+        if !self.accepts(at, kind, now) {
             actions.push(self.ignored(format!("the tick of {at} was seen already, or is older than the last one")));
             return actions;
         }
@@ -255,6 +260,7 @@ impl Guard {
                 _ => {}
             }
             self.watch_the_change(now, rules, &mut actions);
+            self.watch_while_latched(now, &mut actions);
         }
         self.fire_pages(&may_act, now, rules, &mut actions);
         self.fire_rollback(may_act, now, rules, &mut actions);
@@ -281,7 +287,11 @@ impl Guard {
                     guard: self.settings.name.clone(),
                     trigger: trigger.settings.name.clone(),
                     verdict: assessment.verdict.word(),
-                    reason: format!("{}: {}", assessment.text, assessment.reason),
+                    reason: if assessment.text == assessment.reason {
+                        assessment.reason.clone()
+                    } else {
+                        format!("{}: {}", assessment.text, assessment.reason)
+                    },
                 }));
             }
             trigger.assessment = Some(assessment);
@@ -350,6 +360,9 @@ impl Guard {
             (_, GuardState::RolledBack | GuardState::NotRecovered, _) => Some(Withheld::Latched),
         };
         if let Some(why) = why_not {
+            if why == Withheld::Latched {
+                self.page_while_latched(&firing, now, rules, actions);
+            }
             for index in firing {
                 self.withhold(index, why.clone(), actions);
             }
@@ -365,6 +378,61 @@ impl Guard {
             Some(to) => self.begin_rollback(to, reason, facts, now, rules, actions),
             None => self.open_at_target(reason, facts, now, rules, actions),
         }
+    }
+
+    /// A trigger fires and the guard is latched: nothing is changed, and somebody must know. Not for what the rollback was about: that it
+    /// goes on was told already.
+    fn page_while_latched(&mut self, firing: &[usize], now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let sentences: Vec<_> = firing.iter().map(|&i| self.triggers[i].sentence()).collect();
+        let Some(incident) = &mut self.incident else { return };
+        if !incident.calm || incident.latched_page {
+            return;
+        }
+        incident.latched_page = true;
+        incident.calm = false;
+        let summary = format!(
+            "{}: {}, and nothing is rolled back: the guard is latched since its last rollback",
+            self.settings.name,
+            sentences.join("; ")
+        );
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::PageFiring,
+                severity: Severity::Critical,
+                summary,
+                advice: "Act now: move the traffic by hand if that helps. Re-arm the guard (ripcord rearm) so that it acts by itself again.",
+                dry_run: rules.dry_run,
+            },
+        );
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+    }
+
+    /// While latched: once no trigger holds a breach any more, the next one that does is news.
+    fn watch_while_latched(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let quiet =
+            self.triggers.iter().all(|t| t.settings.action != TriggerAction::Rollback || t.clocks.held.is_none());
+        if !quiet || !matches!(self.state, GuardState::RolledBack | GuardState::NotRecovered) {
+            return;
+        }
+        let Some(incident) = &mut self.incident else { return };
+        incident.calm = true;
+        if !std::mem::take(&mut incident.latched_page) {
+            return;
+        }
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::PageResolved,
+                severity: Severity::Critical,
+                summary: format!("{}: clear again; the guard is still latched", self.settings.name),
+                advice: "Re-arm the guard (ripcord rearm) before traffic is moved again.",
+                dry_run: false,
+            },
+        );
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
     }
 
     /// The first rung below the present share; the last of all when the share is not known, because any other might raise it.
@@ -405,8 +473,7 @@ impl Guard {
         incident.from_percentage = self.share.as_ref().ok().copied();
         incident.dry_run = rules.dry_run;
         incident.begin_rung(to, &self.settings.rollback.steps);
-        let summary =
-            format!("{}{}: {}, rolling back {}", dry(rules), self.settings.name, incident.reason, incident.movement());
+        let summary = format!("{}: {}, rolling back {}", self.settings.name, incident.reason, incident.movement());
         let page = incident.page(
             now,
             Page {
@@ -543,7 +610,7 @@ impl Guard {
                     let facts = trigger.facts().into_iter().collect();
                     // By the tick's own time: several ticks can be handled at one instant.
                     let at = self.last_tick.unwrap_or(now);
-                    let id = incident::id(&format!("{}-{}", self.settings.name, trigger.settings.name), at);
+                    let id = incident::id(&format!("{}.{}", self.settings.name, trigger.settings.name), at);
                     let mut story =
                         Incident::open(&self.settings.name, id, now, IncidentKind::AtTarget, sentence.clone(), facts);
                     let page = story.page(
@@ -653,6 +720,7 @@ impl Guard {
         };
         let Some(incident) = &mut self.incident else { return };
         incident.verification = Some(verification);
+        incident.calm = to == GuardState::RolledBack;
         page.summary = format!("{}: {}", self.settings.name, page.summary);
         let reason = page.summary.clone();
         let record =
@@ -806,11 +874,7 @@ impl Guard {
         let took = since(incident.opened_at, now);
         let dry_run = incident.dry_run;
         let summary = if dry_run {
-            format!(
-                "[dry run] {}: would have been rolled back {}; nothing was changed",
-                self.settings.name,
-                incident.movement()
-            )
+            format!("{}: would have been rolled back {}; nothing was changed", self.settings.name, incident.movement())
         } else if changed {
             format!(
                 "{}: rolled back {} in {}; checking that it helps",
@@ -844,8 +908,19 @@ impl Guard {
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         actions.push(Action::Record(record));
+        if !dry_run {
+            self.start_clocks_anew();
+        }
         let to = if dry_run { GuardState::RolledBack } else { GuardState::Verifying };
         self.goto(to, reason, actions);
+    }
+
+    /// What was held before was acted on. A page that fires goes on: nothing about it changed.
+    fn start_clocks_anew(&mut self) {
+        for trigger in self.triggers.iter_mut().filter(|t| t.settings.action == TriggerAction::Rollback) {
+            trigger.clocks = Clocks::default();
+            trigger.withheld = None;
+        }
     }
 
     fn failed(&mut self, step: &str, error: String, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
@@ -861,18 +936,22 @@ impl Guard {
                 result: "failed",
                 took: None,
             };
-            let summary = format!(
-                "{}: the rollback {} fails at {step}: {error}; trying again",
-                self.settings.name,
-                incident.movement()
-            );
+            // Where every change is accepted the traffic moves as pods become ready, and only the rollout fails.
+            let accepted = incident.accepted_at.is_some();
+            let what = if accepted { "is accepted, and its rollout FAILS" } else { "FAILS" };
+            let summary =
+                format!("{}: the rollback {} {what}: {error}; trying again", self.settings.name, incident.movement());
             let page = incident.page(
                 now,
                 Page {
                     event: Event::RollbackFailed,
                     severity: Severity::Critical,
                     summary,
-                    advice: "Act now: the traffic is not moved back. Mend what the error says, or move it by hand; Ripcord keeps trying until it works or you acknowledge.",
+                    advice: if accepted {
+                        "Look at the pods now: the change is made, and they do not become ready. Ripcord keeps looking until they do or you acknowledge (ripcord ack)."
+                    } else {
+                        "Act now: the traffic is not moved back. Mend what the error says, or move it by hand; Ripcord keeps trying until it works or you acknowledge (ripcord ack)."
+                    },
                     dry_run: rules.dry_run,
                 },
             );
@@ -880,6 +959,14 @@ impl Guard {
             actions.push(Action::Record(record));
         }
         let delay = retry_delay(&incident.id, incident.failures);
+        actions.push(Action::Record(Record::Retrying {
+            guard: self.settings.name.clone(),
+            incident: incident.id.clone(),
+            attempt: incident.attempt,
+            step: step.to_owned(),
+            error,
+            delay,
+        }));
         incident.attempt += 1;
         actions.extend(self.order(delay, rules));
     }
@@ -946,11 +1033,7 @@ impl Guard {
                 return actions.push(self.ignored("a rollback is under way: wait for it, or pause the guard"));
             }
         }
-        // The clocks start again: what was held before was acted on. A page that fires goes on: nothing about it changed.
-        for trigger in self.triggers.iter_mut().filter(|t| t.settings.action == TriggerAction::Rollback) {
-            trigger.clocks = Clocks::default();
-            trigger.withheld = None;
-        }
+        self.start_clocks_anew();
         let page = self.told(Event::GuardRearmed, format!("{}: watching again", self.settings.name), now);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
@@ -1058,10 +1141,6 @@ fn telling(measure: &Measure) -> u8 {
         Measure::Availability => 2,
         Measure::Value | Measure::ValueDegradation | Measure::ValueDrop => 3,
     }
-}
-
-fn dry(rules: Rules) -> &'static str {
-    if rules.dry_run { "[dry run] " } else { "" }
 }
 
 /// The wait before the next attempt: doubling, bounded, and a little different for each incident and attempt. The engine has no

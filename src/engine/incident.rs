@@ -46,6 +46,12 @@ pub struct Incident {
     /// Whether it began as a dry run: nothing was changed, so that there is nothing to latch.
     #[serde(default)]
     pub dry_run: bool,
+    /// Whether it is over for the triggers: what fires from now on, with the guard latched, is news and is paged.
+    #[serde(default)]
+    pub(super) calm: bool,
+    /// Whether it was paged that a trigger fires and the guard is latched.
+    #[serde(default)]
+    pub(super) latched_page: bool,
     /// Failed attempts of the present rung, for the backoff and so that only the first one pages.
     pub(super) failures: u32,
     /// Pages sent so far, for their ids.
@@ -132,6 +138,8 @@ impl Incident {
             acknowledged_at: None,
             timeline: Vec::new(),
             dry_run: false,
+            calm: false,
+            latched_page: false,
             failures: 0,
             pages: 0,
             fresh_clear_since: None,

@@ -66,6 +66,9 @@ impl Engine {
     /// They come as one journal entry, then every change, then every page: no guard's change waits for another's page.
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
         let mut actions = self.decide(input, now);
+        if self.rules.dry_run {
+            actions.iter_mut().for_each(Action::mark_dry_run);
+        }
         actions.sort_by_key(Action::rank);
         actions.dedup_by(|a, b| matches!((a, b), (Action::Journal, Action::Journal)));
         actions
@@ -96,7 +99,7 @@ impl Engine {
 
     fn tick(&mut self, tick: &Tick, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
-        let new = self.guards.iter().any(|guard| guard.last_tick.is_none_or(|last| last < tick.at));
+        let new = self.guards.iter().any(|guard| guard.accepts(tick.at, tick.kind, now));
         for guard in &mut self.guards {
             match tick.guards.get(guard.name()) {
                 Some(observation) => actions.extend(guard.tick(observation, tick.at, tick.kind, now, self.rules)),

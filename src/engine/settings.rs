@@ -54,6 +54,8 @@ pub struct TriggerSettings {
     pub action: TriggerAction,
     /// How urgent its page is.
     pub severity: Severity,
+    /// What is measured, as a text that only has to differ when that does: a trigger on other series starts from nothing.
+    pub source: String,
     /// What is compared.
     pub measure: Measure,
     /// Which side of the threshold is bad.

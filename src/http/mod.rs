@@ -46,6 +46,7 @@ pub struct Server {
 /// Serves until the listener fails.
 pub async fn serve(listener: TcpListener, server: Server) -> std::io::Result<()> {
     let app = Router::new()
+        .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -55,6 +56,16 @@ pub async fn serve(listener: TcpListener, server: Server) -> std::io::Result<()>
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(server);
     axum::serve(listener, app).await
+}
+
+/// What there is to read, for who opens the address without knowing.
+async fn index() -> &'static str {
+    concat!(
+        "ripcord ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n/api/v1/status     what it sees and does\n/api/v1/incidents  what it did\n/metrics           for Prometheus\n",
+        "/healthz /readyz   for Kubernetes\n\n`ripcord status --url ...` shows the first as a table.\n",
+    )
 }
 
 async fn metrics(State(server): State<Server>) -> impl IntoResponse {

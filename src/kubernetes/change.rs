@@ -29,6 +29,16 @@ pub struct ChangePlan {
     pub rollout_timeout: Duration,
     /// Whether the API server shall only say what it would do.
     pub dry_run: bool,
+    /// How long the API server may take to accept one change. Its admission webhooks may need up to 30 s.
+    pub patience: Duration,
+}
+
+/// How a step is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    pub(super) rollback: bool,
+    pub(super) dry_run: bool,
+    pub(super) patience: Duration,
 }
 
 /// How a change ended. The reports say the same in more detail.
@@ -91,11 +101,10 @@ impl Cluster {
     }
 
     async fn step(&self, step: &Step, plan: &ChangePlan) -> Result<Done, String> {
+        let how = How { rollback: plan.rollback, dry_run: plan.dry_run, patience: plan.patience };
         match step {
-            Step::DeploymentEnv(step) => {
-                deployment_env::Change::new(step, &plan.vars, plan.rollback, plan.dry_run).carry_out(self).await
-            }
-            Step::ConfigMap(step) => config_map::Change::new(step, &plan.vars, plan.dry_run).carry_out(self).await,
+            Step::DeploymentEnv(step) => deployment_env::Change::new(step, &plan.vars, how).carry_out(self).await,
+            Step::ConfigMap(step) => config_map::Change::new(step, &plan.vars, how).carry_out(self).await,
         }
     }
 

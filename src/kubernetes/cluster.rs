@@ -10,19 +10,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::FIELD_MANAGER;
+use super::change::How;
 use super::error::{Call, CallError, Verb};
 use super::object::ObjectRef;
 
 /// How long one call may take, connecting included. A healthy API server answers in milliseconds; its own limit of 60 s
-/// is far too long for a rollback, and webhooks on the way answer within 5 s or not at all often enough.
+/// is far too long for a rollback. A change is given more time when it was not accepted in this.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long connecting may take: less than a call, so that the error can say that it was the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a connection may be silent. Calls have their own, shorter limit; this one closes idle connections before
-/// something in between drops them unsaid. It spans a few ticks, so that a tick finds its connections open.
-const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+/// something in between drops them unsaid. It is longer than any call, and spans a few ticks, so that a tick finds its
+/// connections open.
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 
 /// The cluster. Cheap to clone; the clones share their connections.
 #[derive(Clone)]
@@ -98,7 +100,7 @@ impl Cluster {
     }
 
     /// Patches an object and returns it as the server then has it.
-    pub(super) async fn patch<K, P>(&self, object: &ObjectRef, patch: &Patch<P>, dry_run: bool) -> Result<K, CallError>
+    pub(super) async fn patch<K, P>(&self, object: &ObjectRef, patch: &Patch<P>, how: How) -> Result<K, CallError>
     where
         K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -107,14 +109,31 @@ impl Cluster {
         P: Serialize + std::fmt::Debug,
     {
         let ObjectRef { namespace, name, .. } = object;
-        let params = PatchParams { dry_run, field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            dry_run: how.dry_run,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let params = &params;
         let send = |client| async move { Api::<K>::namespaced(client, namespace).patch(name, params, patch).await };
-        self.call(&Call::new(Verb::Patch, object), send).await
+        self.call_within(how.patience, &Call::new(Verb::Patch, object), send).await
     }
 
-    /// Makes one call, within [`CALL_TIMEOUT`]. After one that got no answer, the next call opens a new connection.
+    /// Makes one call, within [`CALL_TIMEOUT`].
     pub(super) async fn call<T, F>(&self, call: &Call, send: impl FnOnce(Client) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        self.call_within(CALL_TIMEOUT, call, send).await
+    }
+
+    /// Makes one call within a time. After one that got no answer, the next call opens a new connection.
+    async fn call_within<T, F>(
+        &self,
+        limit: Duration,
+        call: &Call,
+        send: impl FnOnce(Client) -> F,
+    ) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, kube::Error>>,
     {
@@ -124,10 +143,10 @@ impl Cluster {
             used = generation;
             send(client).await
         };
-        let result = match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+        let result = match tokio::time::timeout(limit, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(e)) => Err(CallError::new(call, e)),
-            Err(_) => Err(CallError::timed_out(call, CALL_TIMEOUT)),
+            Err(_) => Err(CallError::timed_out(call, limit)),
         };
         if let Err(e) = &result
             && e.is_about_the_connection()

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::config::ConfigMap;
 use crate::engine::StepResult;
 
+use super::change::How;
 use super::cluster::Cluster;
 use super::object::{Kind, ObjectRef};
 use super::step::{self, Conflicts, Done, StepError};
@@ -18,13 +19,13 @@ pub(super) struct Change<'a> {
     step: &'a ConfigMap,
     object: ObjectRef,
     values: BTreeMap<String, String>,
-    dry_run: bool,
+    how: How,
 }
 
 impl<'a> Change<'a> {
-    pub(super) fn new(step: &'a ConfigMap, vars: &BTreeMap<String, String>, dry_run: bool) -> Self {
+    pub(super) fn new(step: &'a ConfigMap, vars: &BTreeMap<String, String>, how: How) -> Self {
         let object = ObjectRef { kind: Kind::ConfigMap, namespace: step.namespace.clone(), name: step.name.clone() };
-        Self { step, object, values: step::render(&step.data, vars), dry_run }
+        Self { step, object, values: step::render(&step.data, vars), how }
     }
 
     pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, String> {
@@ -44,6 +45,10 @@ impl<'a> Change<'a> {
             other => other?,
         };
         step::refuse_deleted(&self.object, &before.metadata).map_err(StepError::Failed)?;
+        let below = step::below_target(&self.step.data, &self.values, |key| value_of(&before, key));
+        if self.how.rollback && below.is_some() {
+            return done(StepResult::AlreadyThere, below);
+        }
         if step::decisive(&self.step.data, &self.values).all(|(key, value)| value_of(&before, key) == Some(value)) {
             return done(StepResult::AlreadyThere, None);
         }
@@ -57,9 +62,9 @@ impl<'a> Change<'a> {
 
         // `data` is a map of texts, so a JSON merge patch touches exactly the keys that it names.
         let patch = Patch::Merge(json!({"metadata": step::preconditions(&before.metadata), "data": self.values}));
-        let after: Object = cluster.patch(&self.object, &patch, self.dry_run).await?;
+        let after: Object = cluster.patch(&self.object, &patch, self.how).await?;
         self.check(&after).map_err(StepError::Failed)?;
-        if self.dry_run {
+        if self.how.dry_run {
             return done(StepResult::WouldChange, detail);
         }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::config::{DeploymentEnv, Step};
 use crate::engine::StepResult;
 
+use super::change::How;
 use super::cluster::Cluster;
 use super::object::{Kind, ObjectRef};
 use super::rollout::Target;
@@ -21,17 +22,17 @@ pub(super) struct Change<'a> {
     object: ObjectRef,
     /// What is to be set, on a rollback with what belongs to a rollback only.
     values: BTreeMap<String, String>,
-    dry_run: bool,
+    how: How,
 }
 
 impl<'a> Change<'a> {
-    pub(super) fn new(step: &'a DeploymentEnv, vars: &BTreeMap<String, String>, rollback: bool, dry_run: bool) -> Self {
+    pub(super) fn new(step: &'a DeploymentEnv, vars: &BTreeMap<String, String>, how: How) -> Self {
         let mut values = step::render(&step.env, vars);
-        if rollback {
+        if how.rollback {
             values.extend(step::render(&step.rollback_env, vars));
         }
         let object = ObjectRef { kind: Kind::Deployment, namespace: step.namespace.clone(), name: step.name.clone() };
-        Self { step, object, values, dry_run }
+        Self { step, object, values, how }
     }
 
     pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, String> {
@@ -47,16 +48,18 @@ impl<'a> Change<'a> {
     async fn attempt(&self, cluster: &Cluster) -> Result<Done, StepError> {
         let before: Deployment = cluster.get(&self.object).await?;
         let container = self.fit(&before).map_err(StepError::Failed)?;
-        if self.is_there_already(container) {
+        let below = step::below_target(&self.step.env, &self.values, |variable| literal(container, variable));
+        let below = below.filter(|_| self.how.rollback);
+        if below.is_some() || self.is_there_already(container) {
             let rollout = Some(self.target(&before));
-            return Ok(Done { result: StepResult::AlreadyThere, detail: None, rollout });
+            return Ok(Done { result: StepResult::AlreadyThere, detail: below, rollout });
         }
         let detail = Some(self.differences(container).join(", "));
 
         let patch = Patch::Strategic(self.patch(&before, container));
-        let after: Deployment = cluster.patch(&self.object, &patch, self.dry_run).await?;
+        let after: Deployment = cluster.patch(&self.object, &patch, self.how).await?;
         self.check(&before, &after).map_err(StepError::Failed)?;
-        if self.dry_run {
+        if self.how.dry_run {
             return Ok(Done { result: StepResult::WouldChange, detail, rollout: None });
         }
 

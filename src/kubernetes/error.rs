@@ -145,7 +145,8 @@ impl CallError {
 
 fn of_status(call: &Call, status: &Status) -> Cause {
     let message = shorten(&status.message);
-    if status.is_not_found() {
+    // A proxy's own 404 page comes as a status too, and says nothing about the object.
+    if status.is_not_found() && status.reason == "NotFound" {
         return Cause::NotFound(message);
     }
     if status.is_conflict() {

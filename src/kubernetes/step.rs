@@ -44,6 +44,20 @@ impl From<CallError> for StepError {
     }
 }
 
+/// Where a rollback would raise the share: the present one, if the field that holds it says less than the target. Somebody moved more of
+/// the traffic back meanwhile, and a rollback must never bring any of it forward again.
+pub(super) fn below_target<'v>(
+    fields: &BTreeMap<String, Template>,
+    values: &BTreeMap<String, String>,
+    present: impl Fn(&str) -> Option<&'v str>,
+) -> Option<String> {
+    fields.iter().filter(|(_, template)| template.is_percentage()).find_map(|(field, _)| {
+        let target: u8 = values.get(field)?.parse().ok()?;
+        let present: u8 = present(field)?.trim().parse().ok()?;
+        (present < target).then(|| format!("{field} is {present} already, below {target}"))
+    })
+}
+
 /// Counts the conflicts of one step.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts(u32);

@@ -15,7 +15,7 @@ use lettre::transport::smtp::extension::{ClientId, MailParameter};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use crate::config::{Email, Finding, Receiver, Smtp, SmtpTls};
+use crate::config::{Email, Finding, Receiver, Smtp, SmtpTls, is_loopback_host};
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
@@ -62,7 +62,8 @@ impl EmailCourier {
         if settings.to.is_empty() {
             wrong("to", "there is no recipient: name at least one address".to_owned());
         }
-        if settings.smtp.tls == SmtpTls::None && settings.smtp.login.is_some() {
+        let smtp = &settings.smtp;
+        if smtp.tls == SmtpTls::None && smtp.login.is_some() && !is_loopback_host(&smtp.host) {
             wrong(
                 "smtp.tls",
                 "the password would travel in the clear: use starttls or implicit, or no username".to_owned(),

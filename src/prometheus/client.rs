@@ -68,6 +68,9 @@ struct Envelope {
     error_type: Option<String>,
     #[serde(default)]
     warnings: Vec<String>,
+    /// VictoriaMetrics' way to say that a storage node did not answer.
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
 }
 
 impl Client {
@@ -83,6 +86,8 @@ impl Client {
         let mut builder = reqwest::Client::builder()
             .user_agent(crate::USER_AGENT)
             .default_headers(headers)
+            // A redirected POST would come without its query, and with the headers that are meant for another host.
+            .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(settings.timeout)
             .timeout(settings.timeout);
         if let Some(path) = &settings.ca_file {
@@ -104,7 +109,7 @@ impl Client {
         let authorization = self.authorization();
         let deadline = tokio::time::Instant::now() + self.settings.timeout;
         let mut queries = Vec::new();
-        for query in plan.queries() {
+        for (index, query) in plan.queries().iter().enumerate() {
             let authorization = authorization.clone();
             queries.push(async move {
                 let begun = Instant::now();
@@ -117,12 +122,14 @@ impl Client {
                     }
                 };
                 let result = answer.as_ref().map_or_else(Unknown::kind, |_| "ok");
-                (answer, QueryOutcome { result, took: begun.elapsed() })
+                (index, answer, QueryOutcome { result, took: begun.elapsed() })
             });
         }
-        let results: Vec<(Answer, QueryOutcome)> =
-            futures::stream::iter(queries).buffered(CONCURRENT_QUERIES).collect().await;
-        results.into_iter().unzip()
+        // Not in their order: one that hangs must not keep those behind it from being sent.
+        let mut results: Vec<(usize, Answer, QueryOutcome)> =
+            futures::stream::iter(queries).buffer_unordered(CONCURRENT_QUERIES).collect().await;
+        results.sort_by_key(|(index, ..)| *index);
+        results.into_iter().map(|(_, answer, outcome)| (answer, outcome)).unzip()
     }
 
     /// The header that says who asks. Read anew at each tick, so that a rotated secret is used.
@@ -150,6 +157,8 @@ impl Client {
             .query(promql)
             .query("time", format!("{}.{:03}", at.as_second(), at.subsec_millisecond()))
             .query("lookback_delta", format!("{}s", MAX_SAMPLE_AGE.as_secs()))
+            // VictoriaMetrics would answer for 30 s ago otherwise; Prometheus does not know it.
+            .query("nocache", "1")
             .timeout(i64::try_from(self.settings.timeout.as_millis()).unwrap_or(i64::MAX));
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
@@ -173,6 +182,9 @@ impl Client {
         }
         if let Some(first) = envelope.warnings.into_iter().next() {
             return Err(Unknown::Warning(first));
+        }
+        if envelope.is_partial {
+            return Err(Unknown::Warning("the answer is partial: some storage did not answer".to_owned()));
         }
         let data = envelope.data.ok_or_else(|| self.failed("answered success without data"))?;
         match data.into_inner().0 {

@@ -128,10 +128,8 @@ impl Numbers {
             (PlannedEvidence::Quantile { value, requests }, SignalKind::Latency { quantile, .. }) => {
                 PlannedBaseline::Quantile { q: *quantile, value, requests }
             }
-            (PlannedEvidence::Value(number) | PlannedEvidence::Quantile { value: number, .. }, _) => {
-                PlannedBaseline::Number(number)
-            }
-            (PlannedEvidence::Counts { total, .. }, _) => PlannedBaseline::Number(total),
+            (PlannedEvidence::Value(number) | PlannedEvidence::Quantile { value: number, .. }, _)
+            | (PlannedEvidence::Counts { total: number, .. }, _) => PlannedBaseline::Number(number),
         }
     }
 }
@@ -213,11 +211,12 @@ impl Plan {
 fn queries(numbers: Numbers) -> Vec<Query> {
     let mut shapes: BTreeMap<Shape, Vec<(Vec<String>, usize)>> = BTreeMap::new();
     let mut queries = Vec::new();
+    let mut written = Vec::new();
     for (wanted, at) in numbers.known {
         match wanted {
             Wanted::BuiltIn(shape, values) => shapes.entry(shape).or_default().push((values, at)),
             Wanted::Promql(promql) => {
-                queries.push(Query { promql, labels: Vec::new(), rows: [(Vec::new(), at)].into() });
+                written.push(Query { promql, labels: Vec::new(), rows: [(Vec::new(), at)].into() });
             }
         }
     }
@@ -239,6 +238,8 @@ fn queries(numbers: Numbers) -> Vec<Query> {
             });
         }
     }
+    // The ones that people wrote come last: some of them are slow, and most of them only page.
+    queries.extend(written);
     queries
 }
 

@@ -27,8 +27,8 @@ pub enum Event<'a> {
     },
     /// A tick was decided on.
     Evaluated {
-        /// The instant of the tick.
-        at: Timestamp,
+        /// When the tick was due.
+        due: Timestamp,
         /// From the instant to the decision.
         took: Duration,
         /// Triggers that are known.
@@ -73,8 +73,8 @@ pub enum Event<'a> {
     },
     /// A signal asks to stop.
     Stopping {
-        /// Rollbacks that are under way.
-        rolling_back: usize,
+        /// The guards whose rollback is not done.
+        rolling_back: &'a [String],
     },
     /// What was under way is finished, or was given up.
     Stopped {
@@ -91,7 +91,7 @@ impl Event<'_> {
                 gauge!(names::BUILD_INFO, "version" => crate::VERSION).set(1.0);
                 info!(version = crate::VERSION, guards, dry_run, "Ripcord starts");
             }
-            Self::Evaluated { at, took, known, unknown } => {
+            Self::Evaluated { due, took, known, unknown } => {
                 let result = match (known, unknown) {
                     (_, 0) => "ok",
                     (0, _) => "unknown",
@@ -99,8 +99,8 @@ impl Event<'_> {
                 };
                 counter!(names::EVALUATIONS, "result" => result).increment(1);
                 histogram!(names::EVALUATION_DURATION).record(took.as_secs_f64());
-                gauge!(names::LAST_EVALUATION).set(unix(*at));
-                debug!(%at, ?took, known, unknown, "Evaluated");
+                gauge!(names::LAST_EVALUATION).set(unix(*due));
+                debug!(%due, ?took, known, unknown, "Evaluated");
             }
             Self::Missed { ticks } => {
                 counter!(names::EVALUATIONS, "result" => "missed").increment(ticks.unsigned_abs());
@@ -126,7 +126,9 @@ impl Event<'_> {
             Self::NotAnnounced { object, error } => {
                 warn!(object, %error, "Could not leave a Kubernetes Event");
             }
-            Self::Stopping { rolling_back } => info!(rolling_back, "Stopping: no more decisions"),
+            Self::Stopping { rolling_back } => {
+                info!(rolling_back = rolling_back.join(", "), "Stopping: no more decisions")
+            }
             Self::Stopped { undelivered: 0 } => info!("Stopped"),
             Self::Stopped { undelivered } => error!(undelivered, "Stopped with notifications that were not delivered"),
         }
@@ -142,10 +144,18 @@ fn decided(record: &Record) {
             info!(guard, from = from.as_str(), to = to.as_str(), incident, reason, "The guard changes its state");
         }
         Record::Verdict { guard, trigger, verdict, reason } => {
-            info!(guard, trigger, verdict, reason, "The verdict changes");
+            if *verdict == "unknown" {
+                warn!(guard, trigger, verdict, reason, "The verdict changes");
+            } else {
+                info!(guard, trigger, verdict, reason, "The verdict changes");
+            }
         }
         Record::Withheld { guard, trigger, reason } => {
             info!(guard, trigger, reason = withheld(reason), "The trigger holds, and nothing is done");
+        }
+        Record::Retrying { guard, incident, attempt, step, error, delay } => {
+            let delay_seconds = delay.as_secs_f64();
+            warn!(guard, incident, attempt, step, error, delay_seconds, "The rollback failed and is tried again");
         }
         Record::Ignored { guard, reason } => info!(guard, reason, "Ignored"),
         Record::Rollback { guard, incident, result, took } => {

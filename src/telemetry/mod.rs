@@ -36,7 +36,9 @@ const DEFAULT_LOG: &str = "info,kube_client=off,tower_http=off,hyper_util=warn";
 /// Sets up the log on stderr: text on a terminal, JSON otherwise.
 pub fn start_log() -> anyhow::Result<()> {
     let filter = match std::env::var(LOG_VARIABLE) {
-        Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter"))?,
+        // Put after the default, which says what nobody wants to see twice.
+        Ok(text) => EnvFilter::try_new(format!("{DEFAULT_LOG},{text}"))
+            .with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter; write debug, or ripcord=debug"))?,
         Err(_) => EnvFilter::new(DEFAULT_LOG),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -69,6 +71,11 @@ impl Metrics {
         let process = Collector::default();
         process.describe();
         Ok(Self { handle, process })
+    }
+
+    /// Folds what was recorded into the buckets. Left undone, it would pile up where nobody reads the metrics.
+    pub fn keep_up(&self) {
+        self.handle.run_upkeep();
     }
 
     /// The metrics in Prometheus' text format.

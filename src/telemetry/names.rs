@@ -30,7 +30,7 @@ pub fn describe() {
         "Ticks, by result: ok, partly (some triggers unknown), unknown (all of them), missed"
     );
     describe_histogram!(EVALUATION_DURATION, "Seconds from a tick's instant to its decision");
-    describe_gauge!(LAST_EVALUATION, "The instant of the last tick that was decided on, as Unix time");
+    describe_gauge!(LAST_EVALUATION, "When the last tick that was decided on was due, as Unix time");
     describe_counter!(QUERIES, "Queries to Prometheus, by result: ok, or why nothing is known");
     describe_histogram!(QUERY_DURATION, "Seconds that a query to Prometheus took");
     describe_gauge!(TRIGGER_VALUE, "The measured value, in the unit of the threshold; NaN while unknown");

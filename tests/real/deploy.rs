@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::stories;
-use crate::support::apiserver::Identity;
+use crate::support::apiserver::{Identity, may};
 use crate::support::{Story, World};
 
 pub fn trials() -> Vec<Story> {
@@ -137,32 +137,22 @@ fn check_deployment(deployment: &Value) -> anyhow::Result<()> {
 
 /// The Role names the objects of the preset's guards, and what it gives suffices for nothing else.
 async fn the_role_is_the_least(world: World) -> anyhow::Result<()> {
-    use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
     let user = least_identity(&world).await?;
     let client = world.apiserver.client(&user).await?;
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
-    let allowed =
-        async |verb: &str, group: &str, resource: &str, name: &str, namespace: &str| -> anyhow::Result<bool> {
-            let review = serde_json::from_value(json!({"metadata": {}, "spec": {"resourceAttributes": {
-                "verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace,
-            }}}))?;
-            let answer = serde_json::to_value(reviews.create(&PostParams::default(), &review).await?)?;
-            Ok(answer["status"]["allowed"] == true)
-        };
     let ns = world.namespace.as_str();
     for component in ["terminal-controller", "db-adminer-controller", "resources-controller", "webhook-admission"] {
         for verb in ["get", "patch"] {
-            ensure!(allowed(verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
+            ensure!(may(&client, verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
             ensure!(
-                allowed(verb, "", "configmaps", &format!("{component}-config"), ns).await?,
+                may(&client, verb, "", "configmaps", &format!("{component}-config"), ns).await?,
                 "{verb} {component}-config"
             );
         }
         for verb in ["delete", "update", "create", "list", "watch"] {
-            ensure!(!allowed(verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
+            ensure!(!may(&client, verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
         }
     }
-    ensure!(allowed("create", "events.k8s.io", "events", "", ns).await?);
+    ensure!(may(&client, "create", "events.k8s.io", "events", "", ns).await?);
     for (verb, group, resource, name, namespace) in [
         ("patch", "apps", "deployments", "somebody-elses", ns),
         ("patch", "apps", "deployments", "terminal-controller", "default"),
@@ -171,7 +161,10 @@ async fn the_role_is_the_least(world: World) -> anyhow::Result<()> {
         ("create", "", "pods", "", ns),
         ("patch", "apps", "statefulsets", "terminal-controller", ns),
     ] {
-        ensure!(!allowed(verb, group, resource, name, namespace).await?, "{verb} {resource} {name} in {namespace}");
+        ensure!(
+            !may(&client, verb, group, resource, name, namespace).await?,
+            "{verb} {resource} {name} in {namespace}"
+        );
     }
     Ok(())
 }

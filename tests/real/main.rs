@@ -3,6 +3,7 @@
 //! Run with `cargo test --test real`; `cargo test --test real -- <part of a name>` runs some. `support` is the test bed.
 
 mod deploy;
+mod kubernetes;
 mod selftest;
 mod stories;
 mod support;
@@ -13,6 +14,6 @@ fn main() -> ExitCode {
     if std::env::var_os(selftest::DOOMED).is_some() {
         return support::run::run(selftest::doomed());
     }
-    let stories = [selftest::trials(), deploy::trials(), stories::trials()];
+    let stories = [selftest::trials(), kubernetes::trials(), deploy::trials(), stories::trials()];
     support::run::run(stories.into_iter().flatten().collect())
 }

@@ -163,6 +163,7 @@ impl Story {
                 rollback: false,
                 rollout_timeout: guard.rollout_timeout,
                 dry_run: false,
+                patience: kubernetes::CALL_TIMEOUT,
             };
             let mut failure = None;
             let report = |progress| {

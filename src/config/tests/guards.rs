@@ -64,11 +64,11 @@ fn steps_that_cannot_be() {
         ),
         (
             &step("name: x, container: c, env: {S: \"${percentage}\", ISTIO_PERCENTAGE: 0}"),
-            "env.ISTIO_PERCENTAGE: 0 is a number where text is needed; quote it: \"0\"",
+            "env.ISTIO_PERCENTAGE: 0 is a number where text is needed; put quotes around it, just as you wrote it",
         ),
         (
             &step("name: x, container: c, env: {S: \"${percentage}\", ON: true}"),
-            "env.ON: true is a boolean where text is needed; quote it: \"true\"",
+            "env.ON: true is a boolean where text is needed; put quotes around it, just as you wrote it",
         ),
         (
             &step("name: x, container: c, env: {S: \"${percentage}\"}, rollback_env: {S: x}"),
@@ -136,7 +136,10 @@ fn variables_and_selectors() {
         (&with("match: {}"), "guards.other.match: names no label"),
         (&with("match: {a-b: c}"), "guards.other.match.a-b: \"a-b\" is no name of a label"),
         (&with("match: {reporter: source}"), "guards.other.match.reporter: reporter is set by the queries themselves"),
-        (&with("match: {a: 1}"), "guards.other.match.a: 1 is a number where text is needed; quote it: \"1\""),
+        (
+            &with("match: {a: 1}"),
+            "guards.other.match.a: 1 is a number where text is needed; put quotes around it, just as you wrote it",
+        ),
         (&with("match: {a: '${b}'}"), "guards.other.match.a: unknown variable ${b}; known here: ${guard}"),
         (
             &with("match: {a: b}, vars: {time: x}"),

@@ -181,7 +181,7 @@ fn prometheus() {
         ),
         (
             &prometheus("headers: {X-Scope-OrgID: 5}"),
-            "headers.X-Scope-OrgID: 5 is a number where text is needed; quote it: \"5\"",
+            "headers.X-Scope-OrgID: 5 is a number where text is needed; put quotes around it, just as you wrote it",
         ),
         (&prometheus("headers: {X-A: a, x-a: b}"), "headers.x-a: x-a is there twice"),
         (&prometheus("tls: {insecure: true}"), "prometheus.tls.insecure: unknown key"),

@@ -15,12 +15,14 @@ fn one(over: &str, name: &str) -> TriggerSettings {
 #[test]
 fn a_trigger_as_it_is_meant() {
     let t = one("{}", "error_rate");
+    assert!(t.source.contains("ErrorRate"), "{}", t.source);
     assert_eq!(
         t,
         TriggerSettings {
             name: "error_rate".to_owned(),
             action: TriggerAction::Rollback,
             severity: Severity::Critical,
+            source: t.source.clone(),
             measure: Measure::FailureRatio,
             side: Side::Above,
             levels: Levels { threshold: 0.01, clear: 0.005 },

@@ -12,7 +12,7 @@ use crate::config::suggest;
 use crate::config::units::say;
 use crate::config::{
     BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, Webhook, WebhookFormat,
-    WebhookUrl, defaults,
+    WebhookUrl, defaults, is_loopback_host,
 };
 use crate::engine::{Event, Severity};
 
@@ -231,8 +231,12 @@ fn smtp(at: &At<raw::Smtp>, options: LoadOptions, problems: &mut Problems) -> Op
     });
     let login = login(at, options, problems);
     if tls == Some(SmtpTls::None) {
-        if let Some(Some(_)) = &login {
-            problems.warn(&at.path.key("tls"), "none sends the password in the clear; use starttls or implicit");
+        // On this very machine nobody listens in between.
+        let nearby = s.host.get().is_some_and(|host| is_loopback_host(&host.value));
+        if let Some(Some(_)) = &login
+            && !nearby
+        {
+            problems.error(&at.path.key("tls"), "none would send the password in the clear; use starttls or implicit");
         }
         if let Some(ca) = s.ca_file.get() {
             problems.error(&ca.path, "is of no use with tls: none; leave one of the two out");

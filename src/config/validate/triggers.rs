@@ -61,6 +61,7 @@ pub(super) fn trigger(
         name: name.to_owned(),
         action: action?.unwrap_or(default_action),
         severity: severity?.unwrap_or(Severity::Critical),
+        source: String::new(),
         measure: read.rule.measure,
         side: read.rule.side,
         levels: read.levels,
@@ -75,6 +76,7 @@ pub(super) fn trigger(
     settings.stages = stages::of_trigger(context.stages, &settings, &read, problems)?;
     let signal =
         Signal { kind: signal?, window: settings.window, confirm_window: settings.confirm_window, baseline: baseline? };
+    settings.source = format!("{signal:?}");
     Some((settings, signal))
 }
 

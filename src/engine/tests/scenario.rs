@@ -52,6 +52,7 @@ pub fn error_rate() -> TriggerSettings {
         name: "error_rate".to_owned(),
         action: TriggerAction::Rollback,
         severity: Severity::Critical,
+        source: String::new(),
         measure: Measure::FailureRatio,
         side: Side::Above,
         levels: Levels { threshold: 0.01, clear: 0.005 },
@@ -302,7 +303,8 @@ impl Scenario {
         let mut lines = Vec::new();
         for action in &actions {
             match action {
-                Action::Journal | Action::Record(Record::Verdict { .. } | Record::Rollback { .. }) => {}
+                Action::Journal
+                | Action::Record(Record::Verdict { .. } | Record::Rollback { .. } | Record::Retrying { .. }) => {}
                 Action::Change(order) => {
                     let dry = if order.dry_run { ", dry run" } else { "" };
                     lines.push(format!(

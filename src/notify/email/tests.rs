@@ -175,6 +175,7 @@ async fn a_server_that_says_nothing_is_left_after_the_timeout() {
 async fn what_cannot_work_is_said_at_the_start() {
     let pki = Pki::new();
     let mut settings = email(25, SmtpTls::None, &["a@example.org", "nobody"]);
+    settings.smtp.host = "mail.example.org".to_owned();
     settings.smtp.login = Some(login(&pki, "p"));
     settings.from = "\r\n".to_owned();
     let (report, _events) = unbounded_channel();

@@ -7,15 +7,15 @@ use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::stories;
 use crate::support::apiserver::{ApiProxy, rule};
-use crate::support::controller::{Controller, Mover, Rollout};
+use crate::support::controller::{Controller, Mover, Rollout, finished, is_complete};
 use crate::support::fixtures::{
-    config_map, create_config_map, create_deployment, deployment, env_value, env_values, without_env,
+    config_map, create_config_map, create_deployment, deployment, env_value, env_values, set_share, without_env,
 };
 use crate::support::proxy::{Fault, Recorded};
 use crate::support::{Story, World, eventually, never};
@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Story> {
         a_service_account_is_somebody,
         api_proxy_passes_and_records,
         api_proxy_injects_faults,
+        api_proxy_lets_something_else_happen,
         api_proxy_goes_and_comes_back,
         controller_finishes_a_rollout,
         controller_leaves_a_rollout_unfinished,
@@ -38,13 +39,6 @@ pub fn trials() -> Vec<Story> {
 
 fn deployments(client: &kube::Client, world: &World) -> Api<Deployment> {
     Api::namespaced(client.clone(), &world.namespace)
-}
-
-/// Sets the share as a strategic merge patch.
-async fn set_share(api: &Api<Deployment>, name: &str, share: &str) -> kube::Result<Deployment> {
-    let env = json!([{"name": "ISTIO_PERCENTAGE", "value": share}]);
-    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "controller", "env": env}]}}}});
-    api.patch(name, &PatchParams::default(), &Patch::Strategic(patch)).await
 }
 
 fn status_of(error: &kube::Error) -> u16 {
@@ -60,10 +54,10 @@ async fn api_server_creates_and_patches(world: World) -> anyhow::Result<()> {
     ensure!(settings.data == config_map(&world.namespace, "terminal-controller").data);
     ensure!(env_value(&before, "controller", "ISTIO_PERCENTAGE").as_deref() == Some("25"));
 
-    let api = deployments(&world.kube, &world);
+    let api = world.api();
     let after = set_share(&api, "terminal-controller", "0").await?;
     ensure!(env_value(&after, "controller", "ISTIO_PERCENTAGE").as_deref() == Some("0"));
-    ensure!(env_values(&after, "controller").len() == 3, "the plain values: {:?}", env_values(&after, "controller"));
+    ensure!(env_values(&after, "controller").len() == 4, "the plain values: {:?}", env_values(&after, "controller"));
     ensure!(after.metadata.generation == Some(2));
     let share = &["ISTIO_PERCENTAGE"];
     ensure!(without_env(&before, "controller", share) == without_env(&after, "controller", share));
@@ -85,7 +79,7 @@ async fn a_user_may_do_what_is_allowed_and_no_more(world: World) -> anyhow::Resu
     ensure!(refused.as_ref().is_err_and(|e| status_of(e) == 403), "{refused:?}");
 
     world.allow(&user, &[rule("apps", &["deployments"], &["get"])]).await?;
-    eventually(SOON, "the Role counts", async || api.get("terminal-controller").await).await?;
+    api.get("terminal-controller").await.context("the Role counts")?;
     let refused = set_share(&api, "terminal-controller", "0").await;
     ensure!(refused.as_ref().is_err_and(|e| status_of(e) == 403), "{refused:?}");
 
@@ -114,8 +108,8 @@ async fn a_service_account_is_somebody(world: World) -> anyhow::Result<()> {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
         "subjects": [{"kind": "ServiceAccount", "name": "ripcord", "namespace": world.namespace}],
     }))?;
-    Api::namespaced(world.kube.clone(), &world.namespace).create(&PostParams::default(), &role).await?;
-    Api::namespaced(world.kube.clone(), &world.namespace).create(&PostParams::default(), &binding).await?;
+    world.create(&role).await?;
+    world.create(&binding).await?;
     eventually(SOON, "the binding counts", async || api.get("terminal-controller").await).await?;
     Ok(())
 }
@@ -126,7 +120,6 @@ async fn api_proxy_passes_and_records(world: World) -> anyhow::Result<()> {
     let user = world.apiserver.new_user();
     world.allow(&user, &[rule("apps", &["deployments"], &["get", "patch"])]).await?;
     let api = deployments(&proxy.client(&user).await?, &world);
-    eventually(SOON, "the Role counts", async || api.get("terminal-controller").await).await?;
     set_share(&api, "terminal-controller", "10").await?;
 
     let is_patch = |r: &Recorded| r.is("PATCH", "/deployments/terminal-controller");
@@ -186,6 +179,40 @@ async fn api_proxy_injects_faults(world: World) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn api_proxy_lets_something_else_happen(world: World) -> anyhow::Result<()> {
+    let name = "terminal-controller";
+    create_deployment(&world, name).await?;
+    let proxy = ApiProxy::start(&world).await?;
+    let api = deployments(&proxy.client(world.apiserver.admin_identity()).await?, &world);
+    let patches = |r: &Recorded| r.method == "PATCH";
+    let somebody_sets = |share: &'static str| {
+        let api = world.api();
+        move || {
+            let api = api.clone();
+            async move { drop(set_share(&api, name, share).await.expect("to set a share")) }
+        }
+    };
+    let share = |d: Deployment| env_value(&d, "controller", "ISTIO_PERCENTAGE").unwrap_or_default();
+
+    proxy.rule_times(1, patches, Fault::before(somebody_sets("50")));
+    let answer = set_share(&api, name, "0").await?;
+    ensure!(answer.metadata.generation == Some(3), "it happens before");
+    ensure!(share(answer) == "0" && share(api.get(name).await?) == "0");
+
+    proxy.rule_times(1, patches, Fault::after(somebody_sets("50")));
+    ensure!(share(set_share(&api, name, "10").await?) == "10", "the answer is that to the patch");
+    ensure!(share(api.get(name).await?) == "50", "it happens before the answer is there");
+
+    proxy.rule_times(1, patches, Fault::edit(|answer| answer["metadata"]["name"] = json!("somebody-elses")));
+    ensure!(set_share(&api, name, "20").await?.metadata.name.as_deref() == Some("somebody-elses"));
+
+    proxy.rule_times(1, patches, Fault::keep_answer());
+    let hung = timeout(Duration::from_millis(700), set_share(&api, name, "0")).await;
+    ensure!(hung.is_err(), "{hung:?}");
+    ensure!(share(api.get(name).await?) == "0", "a request whose answer is kept must arrive");
+    Ok(())
+}
+
 async fn api_proxy_goes_and_comes_back(world: World) -> anyhow::Result<()> {
     create_config_map(&world, "terminal-controller").await?;
     let proxy = ApiProxy::start(&world).await?;
@@ -206,16 +233,6 @@ async fn api_proxy_goes_and_comes_back(world: World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a rollout is complete, as `kubectl rollout status` tells it.
-fn is_complete(deployment: &Deployment) -> bool {
-    let (spec, status) = (&deployment.spec, deployment.status.clone().unwrap_or_default());
-    let wanted = spec.replicas.unwrap_or(1);
-    status.observed_generation >= deployment.metadata.generation
-        && status.updated_replicas == Some(wanted)
-        && status.replicas == Some(wanted)
-        && status.available_replicas == Some(wanted)
-}
-
 fn progressing(deployment: &Deployment) -> String {
     let conditions = deployment.status.clone().unwrap_or_default().conditions.unwrap_or_default();
     conditions
@@ -229,9 +246,8 @@ async fn controller_finishes_a_rollout(world: World) -> anyhow::Result<()> {
     let delay = Duration::from_millis(600);
     let _controller = Controller::start(&world, Rollout::Finish(delay))?;
     create_deployment(&world, "terminal-controller").await?;
-    let api = deployments(&world.kube, &world);
-    let complete = async || api.get("terminal-controller").await.is_ok_and(|d| is_complete(&d));
-    eventually(SOON, "the first rollout is complete", complete).await?;
+    let api = world.api();
+    finished(&world, "terminal-controller").await?;
 
     let start = Instant::now();
     let changed = set_share(&api, "terminal-controller", "0").await?;
@@ -242,7 +258,7 @@ async fn controller_finishes_a_rollout(world: World) -> anyhow::Result<()> {
     })
     .await?;
     ensure!(progressing(&seen) == "ReplicaSetUpdated" && !is_complete(&seen), "{:?}", seen.status);
-    eventually(SOON, "the second rollout is complete", complete).await?;
+    finished(&world, "terminal-controller").await?;
     ensure!(start.elapsed() >= delay);
     ensure!(progressing(&api.get("terminal-controller").await?) == "NewReplicaSetAvailable");
     Ok(())
@@ -251,7 +267,7 @@ async fn controller_finishes_a_rollout(world: World) -> anyhow::Result<()> {
 async fn controller_leaves_a_rollout_unfinished(world: World) -> anyhow::Result<()> {
     let controller = Controller::start(&world, Rollout::Absent)?;
     create_deployment(&world, "terminal-controller").await?;
-    let api = deployments(&world.kube, &world);
+    let api = world.api::<Deployment>();
     let get = async || api.get("terminal-controller").await;
     never(Duration::from_millis(500), "a status without a controller", async || {
         get().await.is_ok_and(|d| d.status.is_some_and(|s| s.observed_generation.is_some()))
@@ -276,7 +292,7 @@ async fn controller_leaves_a_rollout_unfinished(world: World) -> anyhow::Result<
 
     let mut paused = deployment(&world.namespace, "paused");
     paused.spec.paused = Some(true);
-    api.create(&PostParams::default(), &paused).await?;
+    world.create(&paused).await?;
     let get = async || api.get("paused").await;
     eventually(SOON, "it is seen", async || get().await.is_ok_and(|d| progressing(&d) == "ReplicaSetUpdated")).await?;
     never(Duration::from_millis(500), "a paused rollout is complete", async || {
@@ -295,6 +311,6 @@ async fn mover_follows_the_share(world: World) -> anyhow::Result<()> {
         eventually(SOON, "the share is passed on", async || shares.try_recv().is_ok_and(|share| share == wanted)).await
     };
     next(25).await?;
-    set_share(&deployments(&world.kube, &world), "terminal-controller", "0").await?;
+    set_share(&world.api(), "terminal-controller", "0").await?;
     next(0).await
 }

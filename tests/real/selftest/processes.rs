@@ -1,4 +1,4 @@
-//! Child processes, the last resort that ends them, the binary's runner, configurations, and waiting.
+//! Child processes, the last resort that ends them, the binary's runner, ports and wires, configurations, and waiting.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -6,7 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use futures::FutureExt;
 use rustix::process::{Pid, Signal, test_kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::stories;
 use crate::support::fixtures::Config;
@@ -14,6 +18,8 @@ use crate::support::hook::Hook;
 use crate::support::mailbox::{Mailbox, Security};
 use crate::support::reaper::Reaper;
 use crate::support::ripcord::{Ripcord, metric_in, run_to_end};
+use crate::support::server::{HttpServer, Reply};
+use crate::support::wire::Wire;
 use crate::support::{Story, World, eventually, never, ports};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -23,6 +29,7 @@ pub fn trials() -> Vec<Story> {
         children_die_with_their_handle,
         the_reaper_ends_what_is_left,
         ports_are_handed_out_once,
+        a_cut_connection_is_dead_and_a_new_one_works,
         ripcord_starts_and_ends,
         metrics_pages_are_read,
         configurations_are_yaml,
@@ -84,6 +91,33 @@ async fn ports_are_handed_out_once(_world: World) -> anyhow::Result<()> {
     ports.dedup();
     ensure!(ports.len() == 50 && ports.iter().all(|p| *p < 32_768));
     Ok(())
+}
+
+/// Asks a server on this connection and reads its answer, up to the body `here`.
+async fn ask(connection: &mut TcpStream) -> anyhow::Result<()> {
+    connection.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"here") {
+        ensure!(connection.read_buf(&mut answer).await? > 0, "the connection is closed");
+    }
+    Ok(())
+}
+
+async fn a_cut_connection_is_dead_and_a_new_one_works(_world: World) -> anyhow::Result<()> {
+    let server = HttpServer::start(|_, _| async { Reply::text(200, "here") }.boxed()).await?;
+    let wire = Wire::to(server.address()).await?;
+    let mut old = TcpStream::connect(wire.address()).await?;
+    timeout(SOON, ask(&mut old)).await??;
+    timeout(SOON, ask(&mut old)).await??;
+    ensure!(wire.cut() == 1);
+    let dead = timeout(Duration::from_millis(500), ask(&mut old)).await;
+    ensure!(dead.is_err(), "not dead: {dead:?}");
+    let mut new = TcpStream::connect(wire.address()).await?;
+    timeout(SOON, ask(&mut new)).await??;
+    ensure!(wire.cut() == 2);
+    let address = wire.address();
+    drop(wire);
+    eventually(SOON, "the wire is gone", async || TcpStream::connect(address).await.is_err()).await
 }
 
 async fn ripcord_starts_and_ends(world: World) -> anyhow::Result<()> {

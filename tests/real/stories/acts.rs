@@ -7,8 +7,7 @@ use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::events::v1::Event;
-use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use serde_json::json;
 
 use super::stage::{COMPONENT, GUARD, LONG, Stage, each_once, state, until_held, until_state};
@@ -77,7 +76,7 @@ async fn errors_that_hold_roll_back(world: World) -> anyhow::Result<()> {
         without_env(&before, "controller", &touched) == without_env(&after, "controller", &touched),
         "more than the four variables changed"
     );
-    let map: ConfigMap = Api::namespaced(world.kube.clone(), ns).get(&format!("{COMPONENT}-config")).await?;
+    let map: ConfigMap = world.api().get(&format!("{COMPONENT}-config")).await?;
     let data = map.data.context("data")?;
     ensure!(data["istio_percentage"] == "0" && data["networking_mode"] == "ingress");
     ensure!(data["log_level"] == "info" && data["enable_istio_monitoring"] == "true", "other keys changed: {data:?}");
@@ -107,7 +106,7 @@ async fn errors_that_hold_roll_back(world: World) -> anyhow::Result<()> {
     let incidents = ripcord.incidents().await?;
     ensure!(incidents.as_array().is_some_and(|i| i.len() == 1) && incidents[0]["verification"] == "recovered");
     let uid = after.metadata.uid.clone();
-    let events: Api<Event> = Api::namespaced(world.kube.clone(), ns);
+    let events = world.api::<Event>();
     for reason in ["RipcordRollbackStarted", "RipcordRollbackSucceeded", "RipcordRollbackVerified"] {
         eventually(LONG, &format!("the Event {reason}"), async || {
             let list = events.list(&ListParams::default()).await.map_err(|e| e.to_string())?;
@@ -229,8 +228,7 @@ async fn guards_roll_back_side_by_side(world: World) -> anyhow::Result<()> {
     }
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
     let share = async |component: &str| -> anyhow::Result<Option<String>> {
-        let api: Api<Deployment> = Api::namespaced(world.kube.clone(), &world.namespace);
-        Ok(env_value(&api.get(component).await?, "controller", "ISTIO_PERCENTAGE"))
+        Ok(env_value(&world.api().get(component).await?, "controller", "ISTIO_PERCENTAGE"))
     };
     for component in [COMPONENT, "db-adminer-controller", "resources-controller"] {
         eventually(LONG, &format!("{component} is back"), async || match share(component).await {
@@ -246,8 +244,7 @@ async fn guards_roll_back_side_by_side(world: World) -> anyhow::Result<()> {
     ensure!(error.contains("no-such-container") && error.contains("controller"), "{error}");
     ensure!(share("webhook-admission").await?.as_deref() == Some("25"));
     // The pod was not given a container that nobody knows.
-    let api: Api<Deployment> = Api::namespaced(world.kube.clone(), &world.namespace);
-    let webhook = serde_json::to_value(api.get("webhook-admission").await?)?;
+    let webhook = serde_json::to_value(world.api::<Deployment>().get("webhook-admission").await?)?;
     ensure!(webhook["spec"]["template"]["spec"]["containers"].as_array().is_some_and(|c| c.len() == 2));
     let failures = async || -> anyhow::Result<u64> {
         let incidents = ripcord.incidents().await?;
@@ -280,15 +277,9 @@ async fn an_undone_rollback_is_paged_and_not_fought(world: World) -> anyhow::Res
 
 /// Sets the share as somebody else would: in the Deployment and in the ConfigMap.
 pub async fn set_share(world: &World, share: &str) -> anyhow::Result<()> {
-    let deployments: Api<Deployment> = Api::namespaced(world.kube.clone(), &world.namespace);
-    let maps: Api<ConfigMap> = Api::namespaced(world.kube.clone(), &world.namespace);
-    let patch = json!({"spec": {"template": {"spec": {"containers": [
-        {"name": "controller", "env": [{"name": "ISTIO_PERCENTAGE", "value": share}]},
-    ]}}}});
-    let somebody = PatchParams::apply("somebody");
-    deployments.patch(COMPONENT, &somebody, &Patch::Strategic(patch)).await?;
-    let patch = json!({"data": {"istio_percentage": share}});
-    maps.patch(&format!("{COMPONENT}-config"), &somebody, &Patch::Merge(patch)).await?;
+    fixtures::set_share(&world.api(), COMPONENT, share).await?;
+    let data = json!({"istio_percentage": share});
+    fixtures::set_data(&world.api(), &format!("{COMPONENT}-config"), "somebody", &data).await?;
     Ok(())
 }
 

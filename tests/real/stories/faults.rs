@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::stage::{COMPONENT, LONG, Stage, each_once, until_state};
 use crate::stories;
@@ -130,9 +131,7 @@ async fn a_rollout_that_sticks_pages(world: World) -> anyhow::Result<()> {
 async fn an_optional_config_map_may_be_absent(world: World) -> anyhow::Result<()> {
     let stage = Stage::set(&world).await?;
     let _mover = stage.recovers_at_zero();
-    let maps: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
-        kube::Api::namespaced(world.kube.clone(), &world.namespace);
-    maps.delete(&format!("{COMPONENT}-config"), &kube::api::DeleteParams::default()).await?;
+    world.api::<ConfigMap>().delete(&format!("{COMPONENT}-config"), &kube::api::DeleteParams::default()).await?;
     let _ripcord = stage.watch(&stage.config().set("defaults.traffic.1.config_map.optional", true)).await?;
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
     let page = stage.told("rollback.succeeded").await?;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
 use serde_json::Value;
 
 use crate::support::apiserver::ApiProxy;
@@ -105,7 +104,7 @@ impl<'a> Stage<'a> {
     }
 
     pub async fn deployment(&self) -> anyhow::Result<Deployment> {
-        Ok(Api::namespaced(self.world.kube.clone(), &self.world.namespace).get(COMPONENT).await?)
+        Ok(self.world.api().get(COMPONENT).await?)
     }
 
     pub async fn env(&self, name: &str) -> anyhow::Result<Option<String>> {

@@ -2,13 +2,15 @@
 //! a namespace never ends.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding};
 use kube::api::{Api, PostParams};
@@ -24,8 +26,11 @@ use super::{World, eventually, log, ports};
 /// How long it may take until the API server is ready; it takes about five seconds on a quiet machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// How long it may take until a new Role counts: the authorizer learns of it from a watch.
+const ROLE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Users without any rights, handed out one by one. The file of tokens is read only at start.
-const USERS: usize = 64;
+const USERS: usize = 256;
 
 /// Somebody the API server knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +69,11 @@ impl Apiserver {
         &self.url
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("https://").parse().expect("made of an address")
+    }
+
     /// The certificate of its authority, PEM.
     pub fn ca(&self) -> &str {
         &self.ca
@@ -88,7 +98,12 @@ impl Apiserver {
 
     /// A client for somebody.
     pub async fn client(&self, who: &Identity) -> anyhow::Result<kube::Client> {
-        client(&kubeconfig(&self.url, Some(&self.ca_file), who)).await
+        Ok(kube::Client::try_from(self.config(who).await?)?)
+    }
+
+    /// The configuration of a client for somebody.
+    pub async fn config(&self, who: &Identity) -> anyhow::Result<kube::Config> {
+        config(&kubeconfig(&self.url, Some(&self.ca_file), who)).await
     }
 
     /// Writes a kubeconfig for somebody into a folder.
@@ -165,7 +180,7 @@ async fn start(run_dir: &Path, dir: &Path, logs: &Path, binaries: &Binaries) -> 
     let http = https_client(&authority.pem())?;
     let ready = eventually(READY_TIMEOUT, "the API server is ready", async || {
         let answer = http.get(format!("{url}/readyz")).bearer_auth(&admin.token).send().await?;
-        anyhow::ensure!(answer.status().is_success(), "{}", answer.text().await?);
+        ensure!(answer.status().is_success(), "{}", answer.text().await?);
         Ok(())
     });
     tokio::select! {
@@ -173,7 +188,7 @@ async fn start(run_dir: &Path, dir: &Path, logs: &Path, binaries: &Binaries) -> 
         ended = server.wait(READY_TIMEOUT * 2) => anyhow::bail!("kube-apiserver ended ({})", ended?),
     }
     let ca_file = authority.write(&dir.join("ca.crt"))?;
-    let client = client(&kubeconfig(&url, Some(&ca_file), &admin)).await?;
+    let client = kube::Client::try_from(config(&kubeconfig(&url, Some(&ca_file), &admin)).await?)?;
     Ok(Apiserver {
         url,
         ca: authority.pem(),
@@ -210,10 +225,9 @@ fn kubeconfig(url: &str, ca_file: Option<&Path>, who: &Identity) -> Value {
     })
 }
 
-async fn client(kubeconfig: &Value) -> anyhow::Result<kube::Client> {
+async fn config(kubeconfig: &Value) -> anyhow::Result<kube::Config> {
     let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig.clone())?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(kube::Client::try_from(config)?)
+    Ok(kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
 fn https_client(ca: &str) -> anyhow::Result<reqwest::Client> {
@@ -246,7 +260,12 @@ impl ApiProxy {
 
     /// A client for somebody who goes through the proxy.
     pub async fn client(&self, who: &Identity) -> anyhow::Result<kube::Client> {
-        client(&kubeconfig(&self.proxy.url(), None, who)).await
+        Ok(kube::Client::try_from(self.config(who).await?)?)
+    }
+
+    /// The configuration of a client for somebody who goes through the proxy.
+    pub async fn config(&self, who: &Identity) -> anyhow::Result<kube::Config> {
+        config(&kubeconfig(&self.proxy.url(), None, who)).await
     }
 }
 
@@ -263,21 +282,33 @@ impl World {
         self.apiserver.kubeconfig(&self.dir, self.apiserver.admin_identity())
     }
 
-    /// Allows somebody something in the story's namespace, with a Role and a RoleBinding. It can be said several times and adds up.
+    /// Allows somebody something in the story's namespace, with a Role and a RoleBinding, and waits until it counts. It can be said several
+    /// times and adds up.
     pub async fn allow(&self, who: &Identity, rules: &[PolicyRule]) -> anyhow::Result<()> {
         let role: Role = serde_json::from_value(json!({
             "metadata": {"generateName": format!("{}-", who.name)},
             "rules": rules,
         }))?;
-        let role =
-            Api::<Role>::namespaced(self.kube.clone(), &self.namespace).create(&PostParams::default(), &role).await?;
-        self.bind(who, role.metadata.name.as_deref().unwrap_or_default()).await
+        let role = self.create(&role).await?;
+        self.bind(who, role.metadata.name.as_deref().unwrap_or_default()).await?;
+        let client = self.apiserver.client(who).await?;
+        for rule in rules {
+            let first = |list: &Option<Vec<String>>| list.iter().flatten().next().cloned().unwrap_or_default();
+            let (group, resource, name) =
+                (first(&rule.api_groups), first(&rule.resources), first(&rule.resource_names));
+            eventually(ROLE_TIMEOUT, &format!("the Role of {} counts", who.name), async || {
+                ensure!(may(&client, &rule.verbs[0], &group, &resource, &name, &self.namespace).await?);
+                anyhow::Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Creates a ServiceAccount in the story's namespace, with a token for it: what a pod would be. RBAC rules may name it as a
     /// ServiceAccount, and `allow` and `bind` work with it too.
     pub async fn service_account(&self, name: &str) -> anyhow::Result<Identity> {
-        let api: Api<ServiceAccount> = Api::namespaced(self.kube.clone(), &self.namespace);
+        let api: Api<ServiceAccount> = self.api();
         let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         api.create(&PostParams::default(), &account).await?;
         let request: TokenRequest = serde_json::from_value(json!({"metadata": {}, "spec": {"audiences": []}}))?;
@@ -293,11 +324,26 @@ impl World {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": who.name}],
         }))?;
-        Api::<RoleBinding>::namespaced(self.kube.clone(), &self.namespace)
-            .create(&PostParams::default(), &binding)
-            .await?;
+        self.create(&binding).await?;
         Ok(())
     }
+}
+
+/// Whether somebody is permitted this: on the object of this name, or on all of them when there is none.
+pub async fn may(
+    client: &kube::Client,
+    verb: &str,
+    group: &str,
+    resource: &str,
+    name: &str,
+    namespace: &str,
+) -> anyhow::Result<bool> {
+    let review: SelfSubjectAccessReview =
+        serde_json::from_value(json!({"metadata": {}, "spec": {"resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace,
+        }}}))?;
+    let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
 /// A rule of a Role: `rule("apps", &["deployments"], &["get", "patch"])`.

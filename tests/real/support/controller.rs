@@ -9,12 +9,15 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::World;
 use super::fixtures::env_value;
 use super::log::Log;
+use super::{World, eventually};
 
 /// The time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a rollout that finishes at once may take to do so.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How a rollout goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +42,7 @@ impl Controller {
     /// Starts it.
     pub fn start(world: &World, rollout: Rollout) -> anyhow::Result<Self> {
         let rollout = Arc::new(Mutex::new(rollout));
-        let api = Api::namespaced(world.kube.clone(), &world.namespace);
-        let task = tokio::spawn(play(api, rollout.clone(), world.log("controller")?));
+        let task = tokio::spawn(play(world.api(), rollout.clone(), world.log("controller")?));
         Ok(Self { rollout, task })
     }
 
@@ -94,8 +96,7 @@ async fn play(api: Api<Deployment>, rollout: Arc<Mutex<Rollout>>, log: Log) {
             if want == *written {
                 continue;
             }
-            let status = json!({"status": status(&deployment, generation, want)});
-            match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await {
+            match write_status(&api, &name, &status(&deployment, generation, want)).await {
                 Ok(_) => {
                     log.line(format!("{name} generation {generation}: {want:?}"));
                     *written = want;
@@ -104,6 +105,39 @@ async fn play(api: Api<Deployment>, rollout: Arc<Mutex<Rollout>>, log: Log) {
             }
         }
     }
+}
+
+/// Writes a Deployment's status: what is in it, and the rest stays.
+pub async fn write_status(api: &Api<Deployment>, name: &str, status: &Value) -> kube::Result<Deployment> {
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await
+}
+
+/// Finishes the rollout of one Deployment: for stories without a `Controller`, in which one finishes and another does not.
+pub async fn finish(world: &World, name: &str) -> anyhow::Result<()> {
+    let api = world.api();
+    let deployment: Deployment = api.get(name).await?;
+    let generation = deployment.metadata.generation.unwrap_or_default();
+    write_status(&api, name, &status(&deployment, generation, Phase::Finished)).await?;
+    Ok(())
+}
+
+/// Waits until the `Controller` has finished a Deployment's rollout; until the next change it does not write it any more.
+pub async fn finished(world: &World, name: &str) -> anyhow::Result<()> {
+    let api = world.api();
+    eventually(FINISH_TIMEOUT, &format!("the rollout of {name} is complete"), async || {
+        api.get(name).await.is_ok_and(|d| is_complete(&d))
+    })
+    .await
+}
+
+/// Whether a rollout is complete, as `kubectl rollout status` tells it.
+pub fn is_complete(deployment: &Deployment) -> bool {
+    let (spec, status) = (&deployment.spec, deployment.status.clone().unwrap_or_default());
+    let wanted = spec.replicas.unwrap_or(1);
+    status.observed_generation >= deployment.metadata.generation
+        && status.updated_replicas == Some(wanted)
+        && status.replicas == Some(wanted)
+        && status.available_replicas == Some(wanted)
 }
 
 /// The status as the real controller writes it.
@@ -149,8 +183,7 @@ pub struct Mover {
 impl Mover {
     /// Starts it. The first value is passed on too.
     pub fn start(world: &World, deployment: &str, delay: Duration, moved: impl Fn(u32) + Send + 'static) -> Self {
-        let api: Api<Deployment> = Api::namespaced(world.kube.clone(), &world.namespace);
-        let name = deployment.to_owned();
+        let (api, name) = (world.api(), deployment.to_owned());
         let task = tokio::spawn(async move {
             let mut last = None;
             loop {

@@ -9,6 +9,7 @@
 //! | `mailbox` | a real SMTP server |
 //! | `hook` | a real HTTP receiver |
 //! | `proxy` | a reverse proxy that injects faults, in front of the API server or of Prometheus |
+//! | `wire` | a way to a server whose open connections can go dead |
 //! | `controller` | plays the Deployment controller, which a bare API server lacks |
 //! | `ripcord` | the program under test |
 //! | `fixtures` | Deployments, ConfigMaps and configurations |
@@ -35,6 +36,7 @@ pub mod server;
 pub mod story;
 pub mod tls;
 pub mod wait;
+pub mod wire;
 
 pub use story::{Story, World};
 pub use wait::{eventually, never};

@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::World;
@@ -55,6 +56,9 @@ impl Recorded {
     }
 }
 
+/// What else happens while a request is under way.
+type Meanwhile = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// What happens to a request.
 #[derive(Clone)]
 pub enum Fault {
@@ -72,6 +76,10 @@ pub enum Fault {
     LoseAnswer,
     /// It goes through and the JSON of the answer is changed.
     Edit(Arc<dyn Fn(&mut Value) + Send + Sync>),
+    /// Something else happens first: see `Fault::before`.
+    Before(Meanwhile),
+    /// Something else happens before the answer goes back: see `Fault::after`.
+    After(Meanwhile),
 }
 
 impl Fault {
@@ -94,9 +102,14 @@ impl Fault {
             504 => "Timeout",
             _ => "Unknown",
         };
+        Self::kubernetes_with(status, reason, &format!("the fault proxy says {reason}"))
+    }
+
+    /// An answer as the API server gives it, with a reason and a message.
+    pub fn kubernetes_with(status: u16, reason: &str, message: &str) -> Self {
         let body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": format!("the fault proxy says {reason}"), "reason": reason, "code": status,
+            "message": message, "reason": reason, "code": status,
         });
         Self::Answer { status, headers: vec![("content-type", "application/json".to_owned())], body: body.to_string() }
     }
@@ -106,10 +119,36 @@ impl Fault {
         Self::answer(200, "{\"status\":\"succ")
     }
 
+    /// It goes through once something else has happened.
+    pub fn before<F>(happens: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::Before(Arc::new(move || happens().boxed()))
+    }
+
+    /// It goes through, and the answer comes back once something else has happened.
+    pub fn after<F>(happens: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::After(Arc::new(move || happens().boxed()))
+    }
+
+    /// It goes through and is never answered.
+    pub fn keep_answer() -> Self {
+        Self::after(std::future::pending)
+    }
+
+    /// The JSON of the answer is changed.
+    pub fn edit(edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        Self::Edit(Arc::new(edit))
+    }
+
     /// The answer of Prometheus with warnings added.
     pub fn warnings(warnings: &[&str]) -> Self {
         let warnings = json!(warnings);
-        Self::Edit(Arc::new(move |answer| answer["warnings"] = warnings.clone()))
+        Self::edit(move |answer| answer["warnings"] = warnings.clone())
     }
 }
 
@@ -123,6 +162,8 @@ impl fmt::Debug for Fault {
             Self::Delay(time) => write!(f, "delay {time:?}"),
             Self::LoseAnswer => f.write_str("lose the answer"),
             Self::Edit(_) => f.write_str("edit the answer"),
+            Self::Before(_) => f.write_str("after something else"),
+            Self::After(_) => f.write_str("something else before the answer"),
         }
     }
 }
@@ -253,6 +294,15 @@ async fn handle(state: &Mutex<State>, upstream: &Upstream, log: &Log, parts: Par
         Fault::LoseAnswer => {
             forward(upstream, parts, body).await;
             Reply::Close
+        }
+        Fault::Before(happens) => {
+            happens().await;
+            forward(upstream, parts, body).await
+        }
+        Fault::After(happens) => {
+            let reply = forward(upstream, parts, body).await;
+            happens().await;
+            reply
         }
         Fault::Edit(edit) => edited(forward(upstream, parts, body).await, edit.as_ref()).await,
     };

@@ -34,7 +34,15 @@ struct Shared {
 
 /// Runs them as `cargo test` arguments say; the exit code is that of a test.
 pub fn run(stories: Vec<Story>) -> ExitCode {
-    let mut arguments = Arguments::from_args();
+    run_with(Arguments::from_args(), stories)
+}
+
+/// Runs all of them, whatever the arguments: `cargo bench` passes `--bench`, which a test runner takes for a reason to leave tests out.
+pub fn run_all(stories: Vec<Story>) -> ExitCode {
+    run_with(Arguments { nocapture: true, ..Arguments::default() }, stories)
+}
+
+fn run_with(mut arguments: Arguments, stories: Vec<Story>) -> ExitCode {
     if arguments.test_threads.is_none() {
         let asked = std::env::var("RUST_TEST_THREADS").ok().and_then(|n| n.parse().ok());
         arguments.test_threads = Some(asked.unwrap_or(THREADS));

@@ -7,6 +7,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::{Api, PostParams};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::apiserver::Apiserver;
 use super::binaries::Binaries;
 use super::child::Child;
@@ -60,6 +65,26 @@ pub struct World {
 }
 
 impl World {
+    /// The objects of one kind in the story's namespace, for the one who may do everything.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.kube.clone(), &self.namespace)
+    }
+
+    /// Creates an object in the story's namespace.
+    pub async fn create<K>(&self, object: &K) -> anyhow::Result<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        Ok(self.api().create(&PostParams::default(), object).await?)
+    }
+
     /// Opens a log that is shown when the story fails.
     pub fn log(&self, part: &str) -> anyhow::Result<Log> {
         Ok(Log::open(&log_dir(&self.dir), part)?)

@@ -48,6 +48,7 @@ fn the_whole_life_of_a_rollback_that_helps() {
         5m10s verifying
         7m10s critical rollback.verified
         7m10s rolled_back
+        22m20s critical page.firing
         22m20s withheld latched
         1h17m20s info guard.rearmed
         1h17m20s watching
@@ -72,7 +73,7 @@ fn only_data_younger_than_the_change_verifies() {
         "
         5m10s critical rollback.succeeded
         5m10s verifying
-        6m10s verifying, error_rate clear, held 5m0s
+        6m10s verifying, error_rate clear, held 0s
         7m10s critical rollback.verified
         7m10s rolled_back
         ",
@@ -112,11 +113,11 @@ fn a_rollback_that_does_not_help_says_so_and_latches() {
         "
         5m10s critical rollback.succeeded
         5m10s verifying
-        5m10s withheld rollingback
+        10m10s withheld rollingback
         15m10s critical rollback.not_recovered
         15m10s not_recovered
         15m10s withheld latched
-        1h15m20s not_recovered, error_rate breach, held 1h15m10s
+        1h15m20s not_recovered, error_rate breach, held 1h10m0s
         ",
     );
 }
@@ -203,12 +204,13 @@ fn the_next_rung_is_taken_when_the_one_before_did_not_help() {
         "
         5m10s critical rollback.succeeded
         5m10s verifying
-        5m10s withheld rollingback
+        10m10s withheld rollingback
         15m10s change to 0 %, attempt 2
         15m10s critical rollback.not_recovered
         15m10s rolling_back
         15m20s critical rollback.succeeded
         15m20s verifying
+        20m20s withheld rollingback
         25m20s critical rollback.not_recovered
         25m20s not_recovered
         25m20s withheld latched
@@ -248,7 +250,7 @@ fn the_next_rung_is_below_the_share_that_is_there_by_then() {
         "
         5m10s critical rollback.succeeded
         5m10s verifying
-        5m10s withheld rollingback
+        10m10s withheld rollingback
         15m10s critical rollback.not_recovered
         15m10s not_recovered
         15m10s withheld latched
@@ -532,7 +534,10 @@ fn latched_means_latched() {
         5m10s verifying
         7m10s critical rollback.verified
         7m10s rolled_back
+        13m10s critical page.firing
         13m10s withheld latched
+        2h9m10s critical page.resolved
+        2h43m10s critical page.firing
         2h43m10s withheld latched
         4h38m10s rolled_back, error_rate breach, held 1h59m50s
         ",
@@ -556,7 +561,7 @@ fn a_rearm_starts_the_clocks_from_nothing() {
         "
         5m10s critical rollback.succeeded
         5m10s verifying
-        5m10s withheld rollingback
+        10m10s withheld rollingback
         15m10s critical rollback.not_recovered
         15m10s not_recovered
         15m10s withheld latched
@@ -853,12 +858,12 @@ fn a_dry_run_decides_and_tells_and_watches_on() {
     scenario.expect(
         "
         5m0s change to 0 %, attempt 1, dry run
-        5m0s critical rollback.started
+        5m0s warning rollback.started
         5m0s rolling_back
-        5m10s critical rollback.succeeded
+        5m10s warning rollback.succeeded
         5m10s rolled_back
         5m10s withheld latched
-        15m10s critical page.resolved
+        15m10s warning page.resolved
         15m10s watching
         ",
     );

@@ -507,3 +507,19 @@ fn a_guard_that_is_no_longer_configured_stops_its_change() {
     scenario.reconfigure(settings(vec![guard("b", vec![error_rate()])]));
     scenario.expect("5m10s abandon\n 5m10s ignored");
 }
+
+#[test]
+fn a_clock_that_is_set_back_neither_stops_the_watch_nor_counts_anything_twice() {
+    let mut scenario = Scenario::new(plain());
+    // Three minutes of breach, then the clock goes back by an hour: the breach goes on, and so does what was held.
+    scenario.now = Duration::from_secs(7200);
+    scenario.run("3m 5 %");
+    scenario.now -= Duration::from_secs(3600);
+    scenario.run("10s 5 %\n show");
+    let again = scenario.engine.status().remove(0).triggers.remove(0).held_seconds;
+    assert!((again - 170.0).abs() < 1e-9, "nothing was gained over the step: {again}");
+    scenario.run("2m 5 %");
+    assert!(scenario.orders.is_empty(), "4m50s are not reached yet: {:?}", scenario.orders);
+    scenario.run("20s 5 %");
+    assert_eq!(scenario.orders.len(), 1);
+}

@@ -247,5 +247,5 @@ fn a_page_says_all_that_matters() {
     let failed = &scenario.notifications[1];
     assert_ne!(failed.id, started.id);
     assert_eq!(failed.rollback.as_ref().unwrap().error.as_deref(), Some("refused"));
-    assert!(failed.summary.contains("fails at deployment_env ns/terminal: refused"), "{}", failed.summary);
+    assert!(failed.summary.contains("FAILS: refused"), "{}", failed.summary);
 }

@@ -1,0 +1,36 @@
+//! The Kubernetes adapter against a real API server: what a change does to the objects, and what it says about it.
+//!
+//! | module | about |
+//! |---|---|
+//! | `deployments` | the step `deployment_env` |
+//! | `config_maps` | the step `config_map` |
+//! | `races` | somebody else writes at the same moment |
+//! | `rollouts` | the wait for rollouts |
+//! | `shares` | reading the share |
+//! | `events` | Events on the objects |
+//! | `faults` | an API server that fails, hangs, or is not there |
+//! | `stage` | what the stories share |
+
+mod config_maps;
+mod deployments;
+mod events;
+mod faults;
+mod races;
+mod rollouts;
+mod shares;
+mod stage;
+
+use crate::support::Story;
+
+pub fn trials() -> Vec<Story> {
+    let all = [
+        deployments::trials(),
+        config_maps::trials(),
+        races::trials(),
+        rollouts::trials(),
+        shares::trials(),
+        events::trials(),
+        faults::trials(),
+    ];
+    all.into_iter().flatten().collect()
+}
