@@ -1,8 +1,11 @@
 //! The commands that talk to a running daemon: `status`, `ack`, `rearm`, `pause`, `resume`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
+use reqwest::Url;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -10,88 +13,129 @@ use crate::cli::{self, OneGuard, Output};
 use crate::config::{self, SecretFile};
 use crate::engine::duration_in_words;
 
-use super::{Failure, runtime};
+use super::{Failure, print, runtime};
 
 /// How long the daemon may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Shows what the daemon sees and does.
 pub fn status(options: &cli::Status) -> Result<(), Failure> {
-    let status = runtime()?.block_on(call(&options.daemon, "api/v1/status", None))?;
+    let status = runtime()?.block_on(call(&options.daemon, &["api", "v1", "status"], None))?;
     match options.output {
-        Output::Json => println!("{status:#}"),
-        Output::Text => print!("{}", table(&status)),
+        Output::Json => print(&format!("{status:#}\n")),
+        Output::Text => print(&table(&status, Timestamp::now())),
     }
-    Ok(())
 }
 
 /// Asks the daemon for something on a guard.
 pub fn ask(options: &OneGuard, command: &str, length: Option<Duration>) -> Result<(), Failure> {
+    let guard = options.guard.as_str();
     if options.daemon.token_file.is_none() {
         let text = format!("ripcord {command} changes something: it needs --token-file with the API's token");
         return Err(Failure::BadInput(text));
+    }
+    if length.is_some_and(|length| length.is_zero()) {
+        return Err(Failure::BadInput("--for 0s is no pause; write at least 1s".to_owned()));
     }
     let body = match length {
         Some(length) => json!({"for": duration_in_words(length)}),
         None => json!({}),
     };
-    let path = format!("api/v1/guards/{}/{command}", options.guard);
-    runtime()?.block_on(call(&options.daemon, &path, Some(body)))?;
-    println!("{command} {}: done", options.guard);
-    Ok(())
+    runtime()?.block_on(call(&options.daemon, &["api", "v1", "guards", guard, command], Some(body)))?;
+    let done = match (command, length) {
+        ("pause", Some(length)) => {
+            format!("paused for {}; ripcord resume {guard} ends it sooner", duration_in_words(length))
+        }
+        ("ack", _) => "acknowledged; a rollback that fails is not tried again".to_owned(),
+        ("rearm", _) => "watching again".to_owned(),
+        ("resume", _) => "no longer paused".to_owned(),
+        _ => "done".to_owned(),
+    };
+    print(&format!("{guard}: {done}\n"))
 }
 
-async fn call(daemon: &cli::Daemon, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+/// One request. `path` holds the path's parts, which are escaped.
+async fn call(daemon: &cli::Daemon, path: &[&str], body: Option<Value>) -> Result<Value, Failure> {
+    let wrong =
+        |why: &str| Failure::BadInput(format!("--url {}: {why}; write it like http://127.0.0.1:8080", daemon.url));
+    let mut url = Url::parse(&daemon.url).map_err(|e| wrong(&e.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong("it has no http:// or https:// in front"));
+    }
+    url.path_segments_mut().map_err(|()| wrong("it is no base address"))?.pop_if_empty().extend(path);
     let mut client = reqwest::Client::builder().user_agent(crate::USER_AGENT).timeout(ANSWER_WITHIN);
-    if reqwest::Url::parse(&daemon.url).is_ok_and(|url| config::is_loopback(&url)) {
+    if config::is_loopback(&url) {
         client = client.no_proxy();
     }
     let client = client.build().context("cannot make an HTTP client")?;
-    let url = format!("{}/{path}", daemon.url.trim_end_matches('/'));
     let mut request = match body {
-        Some(body) => client.post(&url).json(&body),
-        None => client.get(&url),
+        Some(body) => client.post(url.clone()).json(&body),
+        None => client.get(url.clone()),
     };
     if let Some(file) = &daemon.token_file {
-        request = request.bearer_auth(SecretFile(file.clone()).read()?.expose_secret());
+        let token = SecretFile(file.clone()).read().map_err(|e| Failure::BadInput(format!("--token-file: {e}")))?;
+        request = request.bearer_auth(token.expose_secret());
     }
-    let response = request
-        .send()
-        .await
-        .with_context(|| format!("cannot reach Ripcord at {} (--url): does it run there?", daemon.url))?;
+    let response = request.send().await.map_err(|e| {
+        if e.is_connect() {
+            anyhow!(
+                "nothing answers at {} (--url): does Ripcord run there? In a cluster, open a way to it first:\n  \
+                 kubectl -n sealos-system port-forward deploy/ripcord 8080",
+                daemon.url
+            )
+        } else {
+            anyhow!("{} (--url) did not answer: {}", daemon.url, e.without_url())
+        }
+    })?;
     let status = response.status();
-    let answer: Value =
-        response.json().await.with_context(|| format!("{url} answered {status} with what is no Ripcord answer"))?;
+    let answer: Value = response.json().await.map_err(|_| {
+        anyhow!("{} answered {status}, and not as Ripcord does: is it another program's address?", daemon.url)
+    })?;
     if !status.is_success() {
-        bail!("Ripcord refused ({status}): {}", answer["error"].as_str().unwrap_or("no reason given"));
+        let reason = answer["error"].as_str().unwrap_or("no reason given");
+        return Err(anyhow!("Ripcord refused: {reason}").into());
     }
     Ok(answer)
 }
 
-/// The status as a person reads it: a line for each guard, a line for each trigger.
-fn table(status: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+/// The status as a person reads it: a block for each guard, what matters first.
+fn table(status: &Value, now: Timestamp) -> String {
     let mut out = String::new();
-    let mut line = |s: String| {
-        out.push_str(s.trim_end());
-        out.push('\n');
+    // Writing to a String cannot fail.
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{}", text.trim_end());
     };
-    let dry = if status["dry_run"] == true { ", dry run: changes nothing" } else { "" };
-    line(format!("ripcord {}, last tick {}{dry}", text(&status["version"]), text(&status["last_tick"])));
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let ago = |value: &Value| match value.as_str().and_then(|t| t.parse::<Timestamp>().ok()) {
+        Some(time) => format!("{} ago", duration_in_words(seconds(now.duration_since(time).as_secs_f64()))),
+        None => "none yet".to_owned(),
+    };
+    line(format!("ripcord {}, last tick {}", text(&status["version"]), ago(&status["last_tick"])));
+    if status["dry_run"] == true {
+        line("DRY RUN: it decides and tells, and changes nothing".to_owned());
+    }
+    if status["config_reload_success"] == false {
+        line("THE LAST CONFIGURATION WAS REFUSED: the one before is in use; its log says why".to_owned());
+    }
     for guard in status["guards"].as_array().into_iter().flatten() {
-        let share = guard["percentage"].as_u64().map_or("unknown".to_owned(), |p| format!("{p} %"));
-        let incident = guard["incident"]["id"].as_str().map_or(String::new(), |id| format!(", incident {id}"));
-        line(format!("\n{}: {}, share {share}{incident}", text(&guard["guard"]), text(&guard["state"])));
+        let share = match guard["percentage"].as_u64() {
+            Some(share) => format!("share {share} %"),
+            None => format!("share unknown: {}", text(&guard["percentage_unknown"])),
+        };
+        let mut head = format!("\n{}: {}", text(&guard["guard"]), text(&guard["state"]));
+        if let Some(until) = guard["paused_until"].as_str() {
+            head.push_str(&format!(" until {until}"));
+        }
+        line(format!("{head}, {share}"));
+        incident(&guard["incident"], guard, &mut line);
         for trigger in guard["triggers"].as_array().into_iter().flatten() {
-            let seconds = |key: &str| {
-                duration_in_words(Duration::try_from_secs_f64(trigger[key].as_f64().unwrap_or(0.0)).unwrap_or_default())
-            };
+            let held = |key: &str| duration_in_words(seconds(trigger[key].as_f64().unwrap_or(0.0)));
             line(format!(
                 "  {:<16} {:<8} held {} of {}  limit {}  {}",
                 text(&trigger["trigger"]),
                 text(&trigger["verdict"]),
-                seconds("held_seconds"),
-                seconds("for_seconds"),
+                held("held_seconds"),
+                held("for_seconds"),
                 text(&trigger["threshold_text"]),
                 text(&trigger["text"]),
             ));
@@ -100,8 +144,34 @@ fn table(status: &Value) -> String {
     for queue in status["receivers"].as_array().into_iter().flatten() {
         let waiting = queue["waiting"].as_u64().unwrap_or(0);
         if waiting > 0 {
-            line(format!("\n{}: {waiting} notifications wait", text(&queue["receiver"])));
+            let oldest = duration_in_words(seconds(queue["oldest_seconds"].as_f64().unwrap_or(0.0)));
+            line(format!("\n{}: {waiting} waiting to be delivered, the oldest for {oldest}", text(&queue["receiver"])));
         }
     }
     out
+}
+
+/// What is going on with a guard, and what a person can do about it.
+fn incident(incident: &Value, guard: &Value, line: &mut impl FnMut(String)) {
+    let (Some(id), name) = (incident["id"].as_str(), guard["guard"].as_str().unwrap_or_default()) else { return };
+    line(format!("  incident {id}: {}", incident["reason"].as_str().unwrap_or_default()));
+    let state = guard["state"].as_str().unwrap_or_default();
+    match state {
+        "rolling_back" => {
+            let to = &incident["to_percentage"];
+            line(format!("  going to {to} %, attempt {}", incident["attempt"]));
+        }
+        "rolled_back" | "not_recovered" => {
+            line(format!("  latched: nothing is rolled back until `ripcord rearm {name}`"));
+        }
+        _ => {}
+    }
+    if let Some(error) = incident["error"].as_str() {
+        line(format!("  FAILS: {error}"));
+        line(format!("  it is tried again until it works; `ripcord ack {name}` stops that"));
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

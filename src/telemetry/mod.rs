@@ -31,15 +31,14 @@ pub const LOG_VARIABLE: &str = "RIPCORD_LOG";
 
 /// What is logged where the environment says nothing. Each error of the API server is told by the step that met it; the client library
 /// would log it a second time.
-const DEFAULT_LOG: &str = "info,kube_client=off,tower_http=off,hyper_util=warn";
+const DEFAULT_LOG: &str = "warn,ripcord=info,kube_client=off,tower_http=off";
 
 /// Sets up the log on stderr: text on a terminal, JSON otherwise.
 pub fn start_log() -> anyhow::Result<()> {
     let filter = match std::env::var(LOG_VARIABLE) {
-        // Put after the default, which says what nobody wants to see twice.
-        Ok(text) => EnvFilter::try_new(format!("{DEFAULT_LOG},{text}"))
-            .with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter; write debug, or ripcord=debug"))?,
-        Err(_) => EnvFilter::new(DEFAULT_LOG),
+        Ok(text) if !text.trim().is_empty() => filter(text.trim())
+            .with_context(|| format!("{LOG_VARIABLE}={text:?}: write error, warn, info, debug or trace"))?,
+        _ => EnvFilter::new(DEFAULT_LOG),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if std::io::stderr().is_terminal() {
@@ -48,6 +47,15 @@ pub fn start_log() -> anyhow::Result<()> {
         log.json().flatten_event(true).with_target(false).try_init()
     };
     started.map_err(|e| anyhow::anyhow!("cannot start the log: {e}"))
+}
+
+/// A level is Ripcord's own; what the libraries say is asked for by name, as in `info,kube_client=debug`.
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    if text.contains(['=', ',']) {
+        return Ok(EnvFilter::try_new(format!("{DEFAULT_LOG},{text}"))?);
+    }
+    let level: tracing::Level = text.parse().map_err(|_| anyhow::anyhow!("{text} is no level"))?;
+    Ok(EnvFilter::try_new(format!("{DEFAULT_LOG},ripcord={level}"))?)
 }
 
 /// The metrics of this process.

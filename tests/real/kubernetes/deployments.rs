@@ -12,17 +12,20 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::stage::{
-    COMPONENT, SHARE_ENTRY, TOUCHED, carry_out, cluster, cluster_of, env_rollback, env_step, failure, nobody,
-    quick_controller, reader, results, rollback, template,
+    COMPONENT, SHARE_ENTRY, TOUCHED, carry_out, cluster, cluster_of, config_map_step, env_rollback, env_step, failure,
+    nobody, quick_controller, reader, results, rollback, template,
 };
 use crate::stories;
-use crate::support::fixtures::{create_deployment, deployment, env_mut, env_value, env_values, without_env};
+use crate::support::fixtures::{
+    create_config_map, create_deployment, deployment, env_mut, env_value, env_values, set_data, set_share, without_env,
+};
 use crate::support::{Story, World};
 
 pub fn trials() -> Vec<Story> {
     stories![
         only_the_env_changes,
         what_is_there_already_is_not_written,
+        a_rollback_never_raises_the_share,
         a_value_of_its_own_time_is_written_again,
         a_reference_is_replaced,
         a_change_that_is_no_rollback_sets_no_mark,
@@ -51,6 +54,33 @@ fn twice(world: &World, name: &str, variable: &str, value: &str) -> Deployment {
     let second = EnvVar { name: variable.to_owned(), value: Some(value.to_owned()), value_from: None };
     env_mut(&mut object, "controller").push(second);
     object
+}
+
+/// Somebody moved everything back while the rollback to 10 % was being retried: it must not bring 10 % forward again.
+async fn a_rollback_never_raises_the_share(world: World) -> anyhow::Result<()> {
+    let cluster = cluster(&world).await?;
+    let _controller = quick_controller(&world)?;
+    create_deployment(&world, COMPONENT).await?;
+    create_config_map(&world, COMPONENT).await?;
+    set_share(&world.api(), COMPONENT, "0").await?;
+    set_data(&world.api(), &format!("{COMPONENT}-config"), "somebody", &json!({"istio_percentage": "3"})).await?;
+    let before = get(&world, COMPONENT).await?;
+    let steps = [
+        Step::DeploymentEnv(env_step(&world, COMPONENT)),
+        Step::ConfigMap(config_map_step(&world, &format!("{COMPONENT}-config"), false)),
+    ];
+    let mut plan = rollback(steps);
+    plan.vars.insert("percentage".to_owned(), "10".to_owned());
+    plan.vars.insert("mode".to_owned(), "dual".to_owned());
+    let (outcome, reports) = carry_out(&cluster, &plan).await;
+    ensure!(outcome == Outcome::Completed, "{outcome:?}: {reports:?}");
+    let said = results(&reports);
+    ensure!(said.iter().all(|(result, _)| *result == StepResult::AlreadyThere), "{said:?}");
+    ensure!(said[0].1.is_some_and(|d| d.contains("is 0 already, below 10")), "{said:?}");
+    let after = get(&world, COMPONENT).await?;
+    ensure!(env_value(&after, "controller", "ISTIO_PERCENTAGE").as_deref() == Some("0"));
+    ensure!(after.metadata.generation == before.metadata.generation, "it was written");
+    Ok(())
 }
 
 async fn only_the_env_changes(world: World) -> anyhow::Result<()> {

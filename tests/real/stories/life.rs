@@ -182,7 +182,7 @@ async fn people_can_ask_with_the_token_only(world: World) -> anyhow::Result<()> 
     };
     let rearm = arguments("rearm");
     let ended = run_to_end(&world, None, &rearm.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-    ensure!(ended.code() == 0 && ended.stdout.contains("done"), "{ended:?}");
+    ensure!(ended.code() == 0 && ended.stdout.contains("watching again"), "{ended:?}");
     let again = run_to_end(&world, None, &rearm.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     ensure!(again.code() == 1 && again.stderr.contains("watching already"), "{again:?}");
     let shown = run_to_end(&world, None, &["status", "--url", &ripcord.url()]).await?;

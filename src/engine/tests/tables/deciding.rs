@@ -523,3 +523,13 @@ fn a_clock_that_is_set_back_neither_stops_the_watch_nor_counts_anything_twice() 
     scenario.run("20s 5 %");
     assert_eq!(scenario.orders.len(), 1);
 }
+
+#[test]
+fn a_trigger_that_measures_something_else_starts_from_nothing() {
+    let mut scenario = Scenario::new(plain());
+    scenario.run("4m50s 5 %");
+    let other = TriggerSettings { source: "other series".to_owned(), ..error_rate() };
+    scenario.reconfigure(settings(vec![guard("terminal", vec![other])]));
+    scenario.run("1m 5 %");
+    assert!(scenario.orders.is_empty(), "what was held was of other series: {:?}", scenario.orders);
+}
