@@ -445,12 +445,9 @@ impl Daemon {
         let guards: Vec<String> = self.world.borrow().settings.guards.iter().map(|g| g.name.clone()).collect();
         let mut named = guards.iter().take(NAMED_GUARDS).cloned().collect::<Vec<_>>().join(", ");
         if guards.len() > NAMED_GUARDS {
-            named.push_str(" and more");
+            named.push_str(&format!(" and {} more", guards.len() - NAMED_GUARDS));
         }
-        self.notice(
-            Event::WatchdogStarted,
-            format!("Ripcord {} watches {} guards: {named}", crate::VERSION, guards.len()),
-        )
+        self.notice(Event::WatchdogStarted, format!("Ripcord {} watches {named}", crate::VERSION))
     }
 
     /// The guards whose rollback is not done.

@@ -20,9 +20,9 @@ use super::lane::{Lane, Surroundings};
 use super::store::{Entry, Store};
 use super::webhook::WebhookCourier;
 
-/// The most entries that wait for one receiver. A whole incident is about ten notifications, so only a receiver that has been gone for
-/// hours gets there; and the queues must fit into the document that holds the state (a ConfigMap: 1 MiB).
-pub const MAX_QUEUE: usize = 256;
+/// The most entries that wait for one receiver. An incident is about five notifications for each recipient: a hundred guards that trip
+/// together for two recipients fit, and a receiver that has been gone for a night.
+pub const MAX_QUEUE: usize = 1024;
 
 /// Makes the courier of a receiver.
 type MakeCourier = dyn Fn(&Receiver, &Arc<Addresses>) -> Result<Arc<dyn Courier>, Vec<Finding>> + Send + Sync;

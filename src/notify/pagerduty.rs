@@ -74,7 +74,12 @@ pub(super) fn dedup_key(notification: &Notification) -> String {
         (None, Some(guard)) => format!("ripcord/{guard}"),
         (None, None) => "ripcord".to_owned(),
     };
-    let key = single_line(&format!("{story}{end}"));
+    // Each rung of a ladder has its own: who acknowledged that the first did not help must hear that the last did not either.
+    let rung = match (notification.event, &notification.rollback) {
+        (Event::RollbackNotRecovered, Some(rollback)) => format!("/{}", rollback.to_percentage),
+        _ => String::new(),
+    };
+    let key = single_line(&format!("{story}{end}{rung}"));
     if key.len() <= MAX_DEDUP_KEY {
         return key;
     }
@@ -193,7 +198,7 @@ mod tests {
             (Event::GuardAcknowledged, "acknowledge", ""),
             (Event::RollbackFailed, "trigger", "/failed"),
             (Event::RollbackSucceeded, "resolve", "/failed"),
-            (Event::RollbackNotRecovered, "trigger", "/not_recovered"),
+            (Event::RollbackNotRecovered, "trigger", "/not_recovered/0"),
             (Event::RollbackReverted, "trigger", "/reverted"),
             (Event::WatchdogBlind, "trigger", "/blind"),
             (Event::WatchdogSees, "resolve", "/blind"),

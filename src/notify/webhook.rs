@@ -28,9 +28,6 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// How much of a refusal is told, in characters.
 const MAX_EXCERPT: usize = 300;
 
-/// The name that receivers see.
-const AGENT: &str = concat!("ripcord/", env!("CARGO_PKG_VERSION"));
-
 /// Hands entries over by HTTP.
 pub(super) struct WebhookCourier {
     settings: Webhook,
@@ -70,7 +67,7 @@ impl WebhookCourier {
         let key = opened.secret.as_ref().map(ExposeSecret::expose_secret);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(USER_AGENT, HeaderValue::from_static(crate::USER_AGENT));
         headers.insert("idempotency-key", idempotency_key(&entry.id));
         if let Some(token) = &opened.bearer {
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))

@@ -29,6 +29,7 @@ pub fn trials() -> Vec<Story> {
         guards_roll_back_side_by_side,
         an_undone_rollback_is_paged_and_not_fought,
         latched_until_rearmed,
+        a_latched_guard_pages_what_it_would_have_done,
         a_page_trigger_pages_and_resolves,
         a_stricter_stage_holds_for_few_users,
     ]
@@ -85,7 +86,10 @@ async fn errors_that_hold_roll_back(world: World) -> anyhow::Result<()> {
     until_state(&ripcord, "rolled_back").await?;
     // Two mails of each event of the incident, one a recipient, and no call of the hook twice.
     let mails = mailbox
-        .wait_for(|m| (m.iter().filter(|m| m.header("subject").contains(GUARD)).count() >= 6).then(|| m.to_vec()), LONG)
+        .wait_for(
+            |m| (m.iter().filter(|m| m.header("subject").contains("terminal: ")).count() >= 6).then(|| m.to_vec()),
+            LONG,
+        )
         .await?;
     ensure!(mails.iter().all(|m| m.tls && m.user.is_some()), "a mail came without TLS or login");
     ensure!(mails.iter().all(|m| m.to.len() == 1), "a mail went to several recipients at once");
@@ -93,8 +97,9 @@ async fn errors_that_hold_roll_back(world: World) -> anyhow::Result<()> {
         stage.patches() != 2 || stage.story() != ["rollback.started", "rollback.succeeded", "rollback.verified"]
     })
     .await?;
-    let about =
-        |to: &str| mailbox.messages().iter().filter(|m| m.to == [to] && m.header("subject").contains(GUARD)).count();
+    let about = |to: &str| {
+        mailbox.messages().iter().filter(|m| m.to == [to] && m.header("subject").contains("terminal: ")).count()
+    };
     ensure!(about(to[0]) == 3 && about(to[1]) == 3, "mails: {} and {}", about(to[0]), about(to[1]));
     each_once(&stage.hook.accepted())?;
 
@@ -358,4 +363,23 @@ async fn a_stricter_stage_holds_for_few_users(world: World) -> anyhow::Result<()
     ensure!(started.body["trigger"]["threshold"] == json!(0.005), "{}", started.body);
     ensure!(started.body["rollback"]["from_percentage"] == 5, "{}", started.body);
     until_state(&ripcord, "rolled_back").await
+}
+
+/// Well again after the rollback, and later bad once more: nothing is changed, and somebody is told.
+async fn a_latched_guard_pages_what_it_would_have_done(world: World) -> anyhow::Result<()> {
+    let stage = Stage::set(&world).await?;
+    let _mover = stage.recovers_at_zero();
+    let ripcord = stage.watch(&stage.config()).await?;
+    stage.workload().set(Traffic::healthy(200.0).errors(0.3));
+    stage.told("rollback.verified").await?;
+    stage.all_clear(&ripcord).await?;
+    let patches = stage.patches();
+    stage.workload().set(Traffic::healthy(200.0).errors(0.3));
+    let page = stage.told("page.firing").await?;
+    ensure!(page.body["severity"] == "critical", "{}", page.body);
+    ensure!(page.body["summary"].as_str().is_some_and(|s| s.contains("latched")), "{}", page.body);
+    ensure!(stage.patches() == patches && state(&ripcord).await? == "rolled_back");
+    stage.workload().set(Traffic::healthy(200.0));
+    stage.told("page.resolved").await?;
+    Ok(())
 }

@@ -221,7 +221,10 @@ async fn one_refused_recipient_does_not_fail_the_other(world: World) -> anyhow::
     let ripcord = stage.watch(&config).await?;
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
     mailbox
-        .wait_for(|m| (m.iter().filter(|m| m.header("subject").contains("terminal")).count() >= 3).then_some(()), LONG)
+        .wait_for(
+            |m| (m.iter().filter(|m| m.header("subject").contains("terminal: ")).count() >= 3).then_some(()),
+            LONG,
+        )
         .await?;
     ensure!(mailbox.messages().iter().all(|m| m.to == ["sre@sealos.test"]));
     eventually(LONG, "the refusals are counted as lost", async || {
