@@ -56,6 +56,10 @@ fn a_webhook() {
         (&receiver("webhook: {url: 'http://x'}, email: {}"), "receivers.new: has both webhook and email"),
     ]);
     assert!(!errors(&webhook("url: 'http://user:hunter2@x'"))[0].contains("hunter2"));
+    check_warnings(&[(
+        &webhook("url: 'https://hooks.slack.com/services/T0'"),
+        "sends Ripcord's own JSON to hooks.slack.com, which takes only its own",
+    )]);
 }
 
 #[test]

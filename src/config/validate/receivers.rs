@@ -128,6 +128,16 @@ fn chosen(field: &Field<Texts>, known: &[&str], what: &str, problems: &mut Probl
     (names.len() == list.0.len()).then_some(names)
 }
 
+/// Services that refuse any body but their own.
+const CHAT_SERVICES: [&str; 6] = [
+    "hooks.slack.com",
+    "discord.com/api/webhooks",
+    "open.feishu.cn",
+    "oapi.dingtalk.com",
+    "qyapi.weixin.qq.com",
+    "webhook.office.com",
+];
+
 fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems) -> Option<Webhook> {
     let w = &at.value;
     let url = match (&w.url, &w.url_file) {
@@ -151,6 +161,14 @@ fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems)
         problems.warn(
             &at.path,
             "has no secret_file with the routing key of the integration: the address must end with ?routing_key=… then",
+        );
+    }
+    if let (Some(WebhookUrl::Plain(url)), Some(WebhookFormat::Generic)) = (&url, format)
+        && let Some(service) = CHAT_SERVICES.iter().find(|host| url.contains(*host))
+    {
+        problems.warn(
+            &at.path,
+            format!("sends Ripcord's own JSON to {service}, which takes only its own: put a translator between"),
         );
     }
     let secret_file = addresses::secret(&w.secret_file, options, problems);

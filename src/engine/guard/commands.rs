@@ -1,0 +1,163 @@
+//! What a person asks for.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::action::{Action, Event, Notification, Severity};
+use super::super::incident::{self, Page};
+use super::super::input::Command;
+use super::{Guard, GuardState, Pause, Rules};
+
+impl Guard {
+    /// What a person asked for.
+    pub fn command(&mut self, command: Command, now: Timestamp, rules: Rules) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match command {
+            Command::Rollback { reason, percentage } => {
+                self.roll_back_by_hand(&reason, percentage, now, rules, &mut actions)
+            }
+            Command::Rearm => self.rearm(now, &mut actions),
+            Command::Pause { until } => self.pause(until, now, &mut actions),
+            Command::Resume if self.pause.is_some() => {
+                self.resume("a person resumed it", now, rules, &mut actions);
+            }
+            Command::Resume => actions.push(self.ignored("the guard is not paused")),
+            Command::Acknowledge => self.acknowledge(now, &mut actions),
+        }
+        actions
+    }
+
+    pub(super) fn roll_back_by_hand(
+        &mut self,
+        reason: &str,
+        percentage: Option<u8>,
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.state == GuardState::RollingBack {
+            actions.push(self.ignored("a rollback is under way already"));
+            return;
+        }
+        let last = self.settings.rollback.percentages.last().copied().unwrap_or_default();
+        let to = percentage.unwrap_or(last);
+        if let Ok(share) = self.share
+            && to > share
+        {
+            actions.push(self.ignored(format!("the share is {share} %: {to} % would be a step up, not a rollback")));
+            return;
+        }
+        self.pause = None;
+        self.begin_rollback(to, format!("by hand: {reason}"), Vec::new(), now, rules, actions);
+    }
+
+    pub(super) fn rearm(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        match self.state {
+            GuardState::RolledBack | GuardState::NotRecovered => {}
+            GuardState::Watching if self.incident.is_some() => {}
+            GuardState::Watching => return actions.push(self.ignored("the guard is watching already")),
+            GuardState::Paused => return actions.push(self.ignored("the guard is paused: resume it first")),
+            GuardState::RollingBack | GuardState::Verifying => {
+                return actions.push(self.ignored("a rollback is under way: wait for it, or pause the guard"));
+            }
+        }
+        self.start_clocks_anew();
+        let page = self.told(Event::GuardRearmed, format!("{}: watching again", self.settings.name), now);
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+        self.goto(GuardState::Watching, "a person re-armed it", actions);
+        self.retire(now);
+    }
+
+    pub(super) fn pause(&mut self, until: Timestamp, now: Timestamp, actions: &mut Vec<Action>) {
+        if until <= now {
+            actions.push(self.ignored(format!("a pause until {until} would be over already")));
+            return;
+        }
+        let from = self.pause.as_ref().map_or(self.state, |p| p.from);
+        self.pause = Some(Pause { until, from });
+        let page = self.told(
+            Event::GuardPaused,
+            format!(
+                "{}: paused until {}; nothing is rolled back until then",
+                self.settings.name,
+                until.strftime("%Y-%m-%dT%H:%M:%SZ")
+            ),
+            now,
+        );
+        actions.push(Action::Journal);
+        if self.state == GuardState::RollingBack
+            && let Some(incident) = &self.incident
+        {
+            actions.push(Action::AbandonChange { guard: self.settings.name.clone(), incident: incident.id.clone() });
+        }
+        actions.push(Action::Notify(page));
+        if self.state != GuardState::Paused {
+            self.goto(GuardState::Paused, "a person paused it", actions);
+        }
+    }
+
+    pub(super) fn resume(&mut self, reason: &str, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let Some(pause) = self.pause.take() else { return };
+        actions.push(Action::Journal);
+        self.goto(pause.from, reason, actions);
+        if pause.from == GuardState::RollingBack
+            && let Some(incident) = &mut self.incident
+        {
+            incident.attempt += 1;
+            incident.note(now, format!("{reason}: trying again"));
+            actions.extend(self.order(Duration::ZERO, rules));
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(incident) = &mut self.incident else {
+            return actions.push(self.ignored("there is no incident to acknowledge"));
+        };
+        let failing = incident.failures > 0 && incident.completed_at.is_none();
+        let retrying = failing && self.state == GuardState::RollingBack;
+        if incident.acknowledged_at.is_some() && !retrying {
+            return actions.push(self.ignored("the incident is acknowledged already"));
+        }
+        incident.acknowledged_at = Some(now);
+        let page = self.told(Event::GuardAcknowledged, format!("{}: acknowledged", self.settings.name), now);
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+        if retrying {
+            self.give_up(now, actions);
+        } else if let Some(pause) = &mut self.pause
+            && pause.from == GuardState::RollingBack
+            && failing
+        {
+            pause.from = GuardState::NotRecovered;
+        }
+    }
+
+    /// A page about what a person did, within the incident where there is one.
+    pub(super) fn told(&mut self, event: Event, summary: String, now: Timestamp) -> Notification {
+        let advice = "Nothing.";
+        match &mut self.incident {
+            Some(incident) => {
+                incident.page(now, Page { event, severity: Severity::Info, summary, advice, dry_run: false })
+            }
+            None => Notification {
+                id: {
+                    self.told += 1;
+                    format!("{}.{}.{}", incident::id(&self.settings.name, now), event.as_str(), self.told)
+                },
+                event,
+                severity: Severity::Info,
+                time: now,
+                guard: Some(self.settings.name.clone()),
+                guards: Vec::new(),
+                incident: None,
+                summary,
+                advice: advice.to_owned(),
+                trigger: None,
+                rollback: None,
+                dry_run: false,
+            },
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What a tick sets off: rollbacks, pages, and the reason where nothing is set off.
+
+use jiff::Timestamp;
+
+use super::super::action::{Action, Event, Record, Severity, TriggerFacts, Withheld};
+use super::super::incident::{self, Incident, IncidentKind, Page};
+use super::super::settings::{Measure, TriggerAction};
+use super::super::words;
+use super::{Guard, GuardState, Rules};
+
+impl Guard {
+    pub(super) fn fire_rollback(
+        &mut self,
+        may_act: Result<(), Withheld>,
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut firing = self.firing(TriggerAction::Rollback, actions);
+        if firing.is_empty() {
+            return;
+        }
+        firing.sort_by_key(|&i| telling(&self.triggers[i].settings.measure));
+        let target = self.next_rung();
+        let why_not = match (may_act, self.state, &self.incident) {
+            (Err(why), ..) => Some(why),
+            // That the share cannot be read does not mean that it rose.
+            (_, GuardState::Watching, Some(_)) if target.is_none() || self.share.is_err() => Some(Withheld::AtTarget),
+            (_, GuardState::Watching, _) => None,
+            (_, GuardState::Paused, _) => Some(Withheld::Paused),
+            (_, GuardState::RollingBack | GuardState::Verifying, _) => Some(Withheld::RollingBack),
+            (_, GuardState::RolledBack | GuardState::NotRecovered, _) => Some(Withheld::Latched),
+        };
+        if let Some(why) = why_not {
+            if why == Withheld::Latched {
+                self.page_while_latched(&firing, now, rules, actions);
+            }
+            for index in firing {
+                self.withhold(index, why.clone(), actions);
+            }
+            return;
+        }
+        let facts: Vec<_> = firing.iter().filter_map(|&i| self.triggers[i].facts()).collect();
+        let sentences: Vec<_> = firing.iter().map(|&i| self.triggers[i].sentence()).collect();
+        for &index in &firing {
+            self.triggers[index].withheld = None;
+        }
+        let reason = sentences.join("; ");
+        match target {
+            Some(to) => self.begin_rollback(to, reason, facts, now, rules, actions),
+            None => self.open_at_target(reason, facts, now, rules, actions),
+        }
+    }
+
+    pub(super) fn fire_pages(
+        &mut self,
+        may_act: &Result<(), Withheld>,
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let firing = self.firing(TriggerAction::Page, actions);
+        for index in 0..self.triggers.len() {
+            let trigger = &self.triggers[index];
+            if trigger.settings.action != TriggerAction::Page {
+                continue;
+            }
+            let severity = trigger.settings.severity;
+            let fires = firing.contains(&index);
+            match (&trigger.firing, may_act) {
+                (None, Ok(())) if fires && self.state == GuardState::Paused => {
+                    self.withhold(index, Withheld::Paused, actions);
+                }
+                (None, Ok(())) if fires => {
+                    let sentence = trigger.sentence();
+                    let facts = trigger.facts().into_iter().collect();
+                    // By the tick's own time: several ticks can be handled at one instant.
+                    let at = self.last_tick.unwrap_or(now);
+                    let id = incident::id(&format!("{}.{}", self.settings.name, trigger.settings.name), at);
+                    let mut story =
+                        Incident::open(&self.settings.name, id, now, IncidentKind::AtTarget, sentence.clone(), facts);
+                    let page = story.page(
+                        now,
+                        Page {
+                            event: Event::PageFiring,
+                            severity,
+                            summary: format!("{}: {sentence}", self.settings.name),
+                            advice: "Look at it; Ripcord changes nothing for this trigger.",
+                            dry_run: rules.dry_run,
+                        },
+                    );
+                    self.triggers[index].firing = Some(story);
+                    actions.push(Action::Journal);
+                    actions.push(Action::Notify(page));
+                }
+                (None, Err(why)) if fires => self.withhold(index, why.clone(), actions),
+                (Some(_), Ok(())) if trigger.clocks.held.is_none() => {
+                    let label = words::label(&trigger.settings);
+                    let text = trigger.assessment.as_ref().map_or_else(String::new, |a| a.text.clone());
+                    let facts = trigger.facts();
+                    let Some(mut story) = self.triggers[index].firing.take() else { continue };
+                    story.triggers = facts.into_iter().collect();
+                    let page = story.page(
+                        now,
+                        Page {
+                            event: Event::PageResolved,
+                            severity,
+                            summary: format!("{}: {label} is clear again: {text}", self.settings.name),
+                            advice: "Nothing.",
+                            dry_run: rules.dry_run,
+                        },
+                    );
+                    actions.push(Action::Journal);
+                    actions.push(Action::Notify(page));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A trigger fires and the guard is latched: nothing is changed, and somebody must know. Not for what the rollback was about: that it
+    /// goes on was told already.
+    pub(super) fn page_while_latched(
+        &mut self,
+        firing: &[usize],
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let sentences: Vec<_> = firing.iter().map(|&i| self.triggers[i].sentence()).collect();
+        let Some(incident) = &mut self.incident else { return };
+        if !incident.calm || incident.latched_page {
+            return;
+        }
+        incident.latched_page = true;
+        incident.calm = false;
+        let summary = format!(
+            "{}: {}, and nothing is rolled back: the guard is latched since its last rollback",
+            self.settings.name,
+            sentences.join("; ")
+        );
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::PageFiring,
+                severity: Severity::Critical,
+                summary,
+                advice: "Act now: move the traffic by hand if that helps. Re-arm the guard (ripcord rearm) so that it acts by itself again.",
+                dry_run: rules.dry_run,
+            },
+        );
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+    }
+
+    /// While latched: once no trigger holds a breach any more, the next one that does is news.
+    pub(super) fn watch_while_latched(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let quiet =
+            self.triggers.iter().all(|t| t.settings.action != TriggerAction::Rollback || t.clocks.held.is_none());
+        if !quiet || !matches!(self.state, GuardState::RolledBack | GuardState::NotRecovered) {
+            return;
+        }
+        let Some(incident) = &mut self.incident else { return };
+        incident.calm = true;
+        if !std::mem::take(&mut incident.latched_page) {
+            return;
+        }
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::PageResolved,
+                severity: Severity::Critical,
+                summary: format!("{}: clear again; the guard is still latched", self.settings.name),
+                advice: "Re-arm the guard (ripcord rearm) before traffic is moved again.",
+                dry_run: false,
+            },
+        );
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+    }
+
+    /// The first rung below the present share; the last of all when the share is not known, because any other might raise it.
+    pub(super) fn next_rung(&self) -> Option<u8> {
+        let rungs = &self.settings.rollback.percentages;
+        match self.share {
+            Ok(share) => rungs.iter().copied().find(|&rung| rung < share),
+            Err(_) => rungs.last().copied(),
+        }
+    }
+
+    pub(super) fn new_incident(
+        &mut self,
+        kind: IncidentKind,
+        reason: String,
+        facts: Vec<TriggerFacts>,
+        now: Timestamp,
+    ) -> Incident {
+        let mut id = incident::id(&self.settings.name, now);
+        let taken = self.closed.iter().chain(&self.incident).filter(|i| i.id.starts_with(&id)).count();
+        if taken > 0 {
+            id = format!("{id}-{}", taken + 1);
+        }
+        Incident::open(&self.settings.name, id, now, kind, reason, facts)
+    }
+
+    pub(super) fn open_at_target(
+        &mut self,
+        reason: String,
+        facts: Vec<TriggerFacts>,
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let share = self.share.as_ref().ok().copied();
+        let mut incident = self.new_incident(IncidentKind::AtTarget, reason, facts, now);
+        self.retire(now);
+        incident.from_percentage = share;
+        incident.to_percentage = share.unwrap_or_default();
+        let summary = format!(
+            "{}: {}, and the traffic is at {} already: nothing to roll back, nothing changed",
+            self.settings.name,
+            incident.reason,
+            words::share(share)
+        );
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::PageFiring,
+                severity: Severity::Critical,
+                summary,
+                advice: "Look at the service itself: this share of the traffic is not what makes it fail.",
+                dry_run: rules.dry_run,
+            },
+        );
+        let id = incident.id.clone();
+        self.incident = Some(incident);
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+        actions.push(Action::Record(Record::Rollback {
+            guard: self.settings.name.clone(),
+            incident: id,
+            result: "at_target",
+            took: None,
+        }));
+    }
+
+    /// An incident that changed nothing closes by itself once its triggers have been clear for their `for`.
+    pub(super) fn close_by_itself(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(incident) = &mut self.incident else { return };
+        let clear = incident.triggers.iter().all(|facts| {
+            // A trigger that a reload took away holds nothing open.
+            self.triggers
+                .iter()
+                .find(|t| t.settings.name == facts.name)
+                .is_none_or(|t| t.clocks.clear.is_some_and(|clear| clear >= t.settings.hold_for))
+        });
+        if !clear {
+            return;
+        }
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::PageResolved,
+                severity: Severity::Critical,
+                summary: format!("{}: clear again; nothing was changed", self.settings.name),
+                advice: "Nothing.",
+                dry_run: false,
+            },
+        );
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+        if self.state != GuardState::Watching {
+            self.goto(GuardState::Watching, "clear again, and nothing was changed", actions);
+        }
+        self.retire(now);
+    }
+}
+
+/// Of several triggers that fire together, a page names the one first that says most about the cause.
+fn telling(measure: &Measure) -> u8 {
+    match measure {
+        Measure::FailureRatio => 0,
+        Measure::Quantile { .. } | Measure::QuantileDegradation { .. } => 1,
+        Measure::Availability => 2,
+        Measure::Value | Measure::ValueDegradation | Measure::ValueDrop => 3,
+    }
+}

@@ -1,0 +1,352 @@
+//! One guard: its triggers, its state, and the moves from state to state.
+//!
+//! - here: what it remembers, and what happens at each tick
+//! - `firing`: what a tick sets off; `change`: a rollback under way; `verify`: after it; `commands`: what a person asks for
+
+mod change;
+mod commands;
+mod firing;
+mod verify;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, Record, Severity, TriggerFacts, Withheld};
+use super::incident::Incident;
+use super::input::{Observation, TickKind, Unknown};
+use super::settings::{GuardSettings, Measure, TriggerAction, TriggerSettings};
+use super::trigger::{Assessment, Clocks, Verdict, since};
+use super::words;
+
+/// Closed incidents kept of one guard, for the status and the API.
+const KEPT_INCIDENTS: usize = 20;
+
+/// Where a guard is in its story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardState {
+    /// Nothing is wrong, or not for long enough.
+    Watching,
+    /// The steps are being changed.
+    RollingBack,
+    /// Changed; waiting for the triggers to become clear.
+    Verifying,
+    /// Rolled back. Latched until a person re-arms it.
+    RolledBack,
+    /// Rolled back, and it did not help or could not be done. Latched until a person re-arms it.
+    NotRecovered,
+    /// A person said to do nothing.
+    Paused,
+}
+
+impl GuardState {
+    /// Every state, for the metrics.
+    pub const ALL: [Self; 6] =
+        [Self::Watching, Self::RollingBack, Self::Verifying, Self::RolledBack, Self::NotRecovered, Self::Paused];
+
+    /// The state as it is written in the API and the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Watching => "watching",
+            Self::RollingBack => "rolling_back",
+            Self::Verifying => "verifying",
+            Self::RolledBack => "rolled_back",
+            Self::NotRecovered => "not_recovered",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// What holds for all guards at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rules {
+    pub interval: Duration,
+    pub live_for: Duration,
+    pub dry_run: bool,
+}
+
+/// A guard's pause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Pause {
+    until: Timestamp,
+    /// The state to go back to.
+    from: GuardState,
+}
+
+/// A guard, its settings and everything it remembers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Guard {
+    pub settings: GuardSettings,
+    pub triggers: Vec<Trigger>,
+    pub state: GuardState,
+    pub share: Result<u8, Unknown>,
+    pub incident: Option<Incident>,
+    pub closed: Vec<Incident>,
+    pub last_tick: Option<Timestamp>,
+    pause: Option<Pause>,
+    /// Pages outside any incident so far, to tell those of one second apart.
+    told: u32,
+}
+
+/// A trigger and everything it remembers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Trigger {
+    pub settings: TriggerSettings,
+    pub clocks: Clocks,
+    pub assessment: Option<Assessment>,
+    /// The page that is firing, for a trigger that only pages.
+    pub firing: Option<Incident>,
+    /// Told to be unknown for too long, with what severity.
+    pub blind: Option<Severity>,
+    /// Unknown since, for the present severity of not seeing.
+    pub dark: Option<(Severity, Timestamp)>,
+    withheld: Option<Withheld>,
+}
+
+impl Trigger {
+    pub fn new(settings: TriggerSettings) -> Self {
+        Self {
+            settings,
+            clocks: Clocks::default(),
+            assessment: None,
+            firing: None,
+            blind: None,
+            dark: None,
+            withheld: None,
+        }
+    }
+
+    fn verdict(&self) -> Option<&Verdict> {
+        self.assessment.as_ref().map(|a| &a.verdict)
+    }
+
+    /// Whether the breach holds for long enough and is there at this very tick.
+    fn fires(&self) -> bool {
+        self.verdict() == Some(&Verdict::Breach) && self.clocks.held.is_some_and(|held| held >= self.settings.hold_for)
+    }
+
+    fn facts(&self) -> Option<TriggerFacts> {
+        self.assessment.as_ref().map(|a| a.facts(&self.settings, self.clocks.held))
+    }
+
+    /// `error rate 3.1 % (limit 1 %) for 5m0s`.
+    fn sentence(&self) -> String {
+        format!("{} for {}", self.sentence_now(), words::duration(self.clocks.held.unwrap_or_default()))
+    }
+
+    /// The same without how long.
+    fn sentence_now(&self) -> String {
+        let label = words::label(&self.settings);
+        let Some(a) = &self.assessment else { return format!("{label} not measured") };
+        let limit = words::threshold(&self.settings, a.threshold);
+        match (a.value, self.settings.measure) {
+            // How many requests it rests on is said elsewhere: one line has room for one pair of brackets.
+            (Some(value), Measure::FailureRatio | Measure::Availability) => {
+                format!("{label} {} (limit {limit})", words::percent(value))
+            }
+            _ => match a.text.strip_suffix(')') {
+                Some(open) => format!("{label} {open}, limit {limit})"),
+                None => format!("{label} {} (limit {limit})", a.text),
+            },
+        }
+    }
+}
+
+impl Guard {
+    pub fn new(settings: GuardSettings) -> Self {
+        let triggers = settings.triggers.iter().cloned().map(Trigger::new).collect();
+        Self {
+            settings,
+            triggers,
+            state: GuardState::Watching,
+            share: Err(Unknown::NotObserved),
+            incident: None,
+            closed: Vec::new(),
+            last_tick: None,
+            pause: None,
+            told: 0,
+        }
+    }
+
+    /// Takes new settings. Triggers that did not change keep their clocks; the names of those that start again are returned.
+    pub fn reconfigure(&mut self, settings: GuardSettings) -> Vec<String> {
+        let mut old = std::mem::take(&mut self.triggers);
+        let mut fresh = Vec::new();
+        for trigger in &settings.triggers {
+            match old.iter().position(|t| t.settings == *trigger) {
+                Some(at) => self.triggers.push(old.swap_remove(at)),
+                None => {
+                    fresh.push(trigger.name.clone());
+                    self.triggers.push(Trigger::new(trigger.clone()));
+                }
+            }
+        }
+        self.settings = settings;
+        fresh
+    }
+
+    /// Until when the guard is paused.
+    pub fn paused_until(&self) -> Option<Timestamp> {
+        self.pause.as_ref().map(|p| p.until)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    fn goto(&mut self, to: GuardState, reason: impl Into<String>, actions: &mut Vec<Action>) {
+        let from = std::mem::replace(&mut self.state, to);
+        actions.push(Action::Record(Record::Transition {
+            guard: self.name().to_owned(),
+            from,
+            to,
+            incident: self.incident.as_ref().map(|i| i.id.clone()),
+            reason: reason.into(),
+        }));
+    }
+
+    fn ignored(&self, reason: impl Into<String>) -> Action {
+        Action::Record(Record::Ignored { guard: Some(self.name().to_owned()), reason: reason.into() })
+    }
+
+    /// Whether a tick is news. One that is older than the last is news only when the clock was set back: the last one lies in the future then.
+    pub fn accepts(&self, at: Timestamp, kind: TickKind, now: Timestamp) -> bool {
+        self.last_tick.is_none_or(|last| at > last || (at < last && kind == TickKind::Live && last > now))
+    }
+
+    /// One tick: measure, advance the clocks, and do what the state asks for.
+    pub fn tick(
+        &mut self,
+        observation: &Observation,
+        at: Timestamp,
+        kind: TickKind,
+        now: Timestamp,
+        rules: Rules,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.accepts(at, kind, now) {
+            actions.push(self.ignored(format!("the tick of {at} was seen already, or is older than the last one")));
+            return actions;
+        }
+        self.last_tick = Some(at);
+        self.share = observation.share.clone();
+        if self.pause.as_ref().is_some_and(|p| now >= p.until) {
+            self.resume("the pause is over", now, rules, &mut actions);
+        }
+        self.measure(observation, at, rules, &mut actions);
+
+        let age = since(at, now);
+        let may_act = match kind {
+            TickKind::History => Err(Withheld::History),
+            TickKind::Live if age > rules.live_for => Err(Withheld::Late(age)),
+            TickKind::Live => Ok(()),
+        };
+        if may_act.is_ok() {
+            match self.state {
+                GuardState::Verifying => self.verify(observation, at, now, rules, &mut actions),
+                GuardState::Watching if self.incident.is_some() => self.close_by_itself(now, &mut actions),
+                // A dry run changed nothing, so that there is nothing to latch: it watches on for the next story.
+                GuardState::RolledBack if self.incident.as_ref().is_some_and(|i| i.dry_run) => {
+                    self.close_by_itself(now, &mut actions);
+                }
+                _ => {}
+            }
+            self.watch_the_change(now, rules, &mut actions);
+            self.watch_while_latched(now, &mut actions);
+        }
+        self.fire_pages(&may_act, now, rules, &mut actions);
+        self.fire_rollback(may_act, now, rules, &mut actions);
+        actions
+    }
+
+    fn measure(&mut self, observation: &Observation, at: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let share = self.share.as_ref().ok().copied();
+        for trigger in &mut self.triggers {
+            let assessment = match observation.readings.get(&trigger.settings.name) {
+                Some(reading) => trigger.settings.assess(reading, share),
+                None => Assessment {
+                    verdict: Verdict::Unknown(Unknown::NotObserved),
+                    value: None,
+                    baseline: None,
+                    threshold: trigger.settings.levels_at(share).threshold,
+                    text: Unknown::NotObserved.to_string(),
+                    reason: Unknown::NotObserved.to_string(),
+                },
+            };
+            trigger.clocks.advance(&assessment.verdict, at, trigger.settings.clear_for, rules.interval);
+            if trigger.verdict().map(Verdict::word) != Some(assessment.verdict.word()) {
+                actions.push(Action::Record(Record::Verdict {
+                    guard: self.settings.name.clone(),
+                    trigger: trigger.settings.name.clone(),
+                    verdict: assessment.verdict.word(),
+                    reason: if assessment.text == assessment.reason {
+                        assessment.reason.clone()
+                    } else {
+                        format!("{}: {}", assessment.text, assessment.reason)
+                    },
+                }));
+            }
+            trigger.assessment = Some(assessment);
+        }
+    }
+
+    /// Says once, until something changes, why a trigger that holds is not acted on.
+    fn withhold(&mut self, index: usize, why: Withheld, actions: &mut Vec<Action>) {
+        let trigger = &mut self.triggers[index];
+        if trigger.withheld.as_ref().map(std::mem::discriminant) == Some(std::mem::discriminant(&why)) {
+            return;
+        }
+        trigger.withheld = Some(why.clone());
+        actions.push(Action::Record(Record::Withheld {
+            guard: self.settings.name.clone(),
+            trigger: trigger.settings.name.clone(),
+            reason: why,
+        }));
+    }
+
+    /// The triggers of one action that fire at this tick. Of those that hold and do not fire it is said why.
+    fn firing(&mut self, action: TriggerAction, actions: &mut Vec<Action>) -> Vec<usize> {
+        let mut firing = Vec::new();
+        for index in 0..self.triggers.len() {
+            let trigger = &mut self.triggers[index];
+            if trigger.settings.action != action {
+                continue;
+            }
+            if trigger.fires() {
+                firing.push(index);
+                continue;
+            }
+            let holds = trigger.clocks.held.is_some_and(|held| held >= trigger.settings.hold_for);
+            match trigger.verdict() {
+                Some(Verdict::Unknown(unknown)) if holds => {
+                    let why = Withheld::Unknown(unknown.clone());
+                    self.withhold(index, why, actions);
+                }
+                Some(_) if holds => self.withhold(index, Withheld::NotBreaching, actions),
+                _ => trigger.withheld = None,
+            }
+        }
+        firing
+    }
+
+    /// Closes the open incident, if there is one.
+    fn retire(&mut self, now: Timestamp) {
+        if let Some(mut incident) = self.incident.take() {
+            incident.closed_at.get_or_insert(now);
+            self.closed.push(incident);
+            if self.closed.len() > KEPT_INCIDENTS {
+                self.closed.remove(0);
+            }
+        }
+    }
+
+    /// What was held before was acted on. A page that fires goes on: nothing about it changed.
+    fn start_clocks_anew(&mut self) {
+        for trigger in self.triggers.iter_mut().filter(|t| t.settings.action == TriggerAction::Rollback) {
+            trigger.clocks = Clocks::default();
+            trigger.withheld = None;
+        }
+    }
+}

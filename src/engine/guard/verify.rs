@@ -1,0 +1,198 @@
+//! After the change: did it help, and does it stay?
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::action::{Action, Event, Record, Severity};
+use super::super::incident::{Page, Verification};
+use super::super::input::{Observation, Unknown};
+use super::super::settings::TriggerAction;
+use super::super::trigger::{Verdict, since};
+use super::super::words;
+use super::{Guard, GuardState, Rules};
+
+/// A share above the target is believed after this many ticks in a row: the first may have been read before the change.
+const TICKS_TO_BELIEVE_REVERTED: u32 = 2;
+
+impl Guard {
+    /// Did it help? Only data younger than the change counts.
+    pub(super) fn verify(
+        &mut self,
+        observation: &Observation,
+        at: Timestamp,
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let share = self.share.as_ref().ok().copied();
+        let Some(incident) = &mut self.incident else { return };
+        let Some(completed_at) = incident.completed_at else { return };
+        let all_gone = share == Some(0);
+        let (mut bad, mut unseen, mut seen, mut settle) = (Vec::new(), Vec::new(), 0, Duration::ZERO);
+        for trigger in self.triggers.iter().filter(|t| t.settings.action == TriggerAction::Rollback) {
+            let tripped = incident.triggers.iter().any(|facts| facts.name == trigger.settings.name);
+            let verdict = match observation.readings.get(&trigger.settings.name) {
+                Some(reading) => trigger.settings.assess_since(reading, share, at, completed_at),
+                None => Verdict::Unknown(Unknown::NotObserved),
+            };
+            match verdict {
+                Verdict::Clear => {
+                    seen += 1;
+                    settle = settle.max(trigger.settings.clear_for);
+                }
+                Verdict::Breach | Verdict::Band => bad.push(trigger.sentence_now()),
+                // What did not trip and cannot be seen, with little traffic say, holds nothing up. Nor does what counts no request
+                // because all of them have left, as they were told to: others must have seen the recovery then.
+                Verdict::Unknown(unknown) if tripped && !(all_gone && unknown.is_expected_at_zero()) => {
+                    unseen.push(format!("{}: {unknown}", words::label(&trigger.settings)));
+                }
+                Verdict::Unknown(_) => {}
+            }
+        }
+        let clear = bad.is_empty() && unseen.is_empty() && seen > 0;
+        if !clear {
+            incident.fresh_clear_since = None;
+        }
+        let clear_since = clear.then(|| *incident.fresh_clear_since.get_or_insert(at));
+        let expired = since(completed_at, now) >= self.settings.rollback.verify_within;
+        let settled = clear_since.is_some_and(|clear_since| since(clear_since, at) >= settle);
+        if settled || (expired && clear) {
+            self.verified(now, rules, actions);
+        } else if expired && !bad.is_empty() {
+            self.did_not_help(&bad.join("; "), now, rules, actions);
+        } else if expired {
+            let why = if unseen.is_empty() { "no trigger could be read".to_owned() } else { unseen.join("; ") };
+            self.cannot_see(&why, now, rules, actions);
+        }
+    }
+
+    pub(super) fn ended(
+        &mut self,
+        verification: Verification,
+        to: GuardState,
+        mut page: Page<'_>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let result = match verification {
+            Verification::Recovered => "verified",
+            Verification::NotRecovered => "not_recovered",
+            Verification::CannotSee => "cannot_see",
+        };
+        let Some(incident) = &mut self.incident else { return };
+        incident.verification = Some(verification);
+        incident.calm = to == GuardState::RolledBack;
+        page.summary = format!("{}: {}", self.settings.name, page.summary);
+        let reason = page.summary.clone();
+        let record =
+            Record::Rollback { guard: self.settings.name.clone(), incident: incident.id.clone(), result, took: None };
+        let page = incident.page(now, page);
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+        actions.push(Action::Record(record));
+        self.goto(to, reason, actions);
+    }
+
+    pub(super) fn verified(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let Some(incident) = &self.incident else { return };
+        let summary =
+            format!("the rollback helped: the triggers are clear at {} % since the change", incident.to_percentage);
+        let page = Page {
+            event: Event::RollbackVerified,
+            severity: Severity::Critical,
+            summary,
+            advice: "Find the cause, then re-arm the guard before traffic is moved again: until then it does not roll back.",
+            dry_run: rules.dry_run,
+        };
+        self.ended(Verification::Recovered, GuardState::RolledBack, page, now, actions);
+    }
+
+    pub(super) fn cannot_see(&mut self, why: &str, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let Some(incident) = &self.incident else { return };
+        let summary = format!(
+            "rolled back to {} %, but whether it helped cannot be seen within {}: {why}",
+            incident.to_percentage,
+            words::duration(self.settings.rollback.verify_within)
+        );
+        let page = Page {
+            event: Event::RollbackNotRecovered,
+            severity: Severity::Critical,
+            summary,
+            advice: "Check by other means that users are served, then re-arm the guard.",
+            dry_run: rules.dry_run,
+        };
+        self.ended(Verification::CannotSee, GuardState::RolledBack, page, now, actions);
+    }
+
+    pub(super) fn did_not_help(&mut self, bad: &str, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let Some(incident) = &self.incident else { return };
+        let at = incident.to_percentage;
+        let within = words::duration(self.settings.rollback.verify_within);
+        // Somebody may have moved more of it meanwhile: the next rung must not bring traffic back.
+        let below = self.share.as_ref().map_or(at, |&share| share.min(at));
+        let next = self.settings.rollback.percentages.iter().copied().find(|&rung| rung < below);
+        let outlook = match next {
+            Some(next) => format!("going on to {next} %"),
+            None => "Ripcord has nothing left to do".to_owned(),
+        };
+        let page = Page {
+            event: Event::RollbackNotRecovered,
+            severity: Severity::Critical,
+            summary: format!("the rollback to {at} % did not help within {within}: {bad}; {outlook}"),
+            advice: match next {
+                Some(_) => "Start looking: the first rung did not help, Ripcord takes the next one.",
+                None => "Act now: the traffic is moved back and the service is still bad. The cause lies elsewhere.",
+            },
+            dry_run: rules.dry_run,
+        };
+        match next {
+            None => self.ended(Verification::NotRecovered, GuardState::NotRecovered, page, now, actions),
+            Some(next) => {
+                self.ended(Verification::NotRecovered, GuardState::RollingBack, page, now, actions);
+                if let Some(incident) = &mut self.incident {
+                    incident.begin_rung(next, &self.settings.rollback.steps);
+                    incident.note(now, format!("next rung: {next} %"));
+                }
+                actions.extend(self.order(Duration::ZERO, rules));
+            }
+        }
+    }
+
+    /// A change that somebody undid is paged, once. Ripcord does not fight.
+    pub(super) fn watch_the_change(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        if !matches!(self.state, GuardState::Verifying | GuardState::RolledBack | GuardState::NotRecovered)
+            || rules.dry_run
+        {
+            return;
+        }
+        let (Ok(share), Some(incident)) = (&self.share, &mut self.incident) else { return };
+        let Some(completed_at) = incident.completed_at else { return };
+        if *share <= incident.to_percentage {
+            incident.seen_above_target = 0;
+            return;
+        }
+        incident.seen_above_target += 1;
+        let watched = since(completed_at, now) <= self.settings.rollback.drift_watch;
+        if incident.reverted || !watched || incident.seen_above_target < TICKS_TO_BELIEVE_REVERTED {
+            return;
+        }
+        incident.reverted = true;
+        let summary = format!(
+            "{}: somebody undid the rollback: the share is {share} % again and not {} %",
+            self.settings.name, incident.to_percentage
+        );
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::RollbackReverted,
+                severity: Severity::Critical,
+                summary,
+                advice: "Find out what sets it back (GitOps, an operator, a person) and stop it there. Ripcord does not fight, and the guard is latched.",
+                dry_run: false,
+            },
+        );
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+    }
+}
