@@ -8,7 +8,7 @@ IMAGE ?= ripcord:dev
 
 test:
 	bash tests/install.sh
-	cargo test
+	cargo test --lib --bins --tests
 
 image:
 	docker build --tag $(IMAGE) .

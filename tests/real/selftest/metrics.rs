@@ -130,7 +130,7 @@ async fn prometheus_halts_dies_and_comes_back(world: World) -> anyhow::Result<()
     let mesh = Mesh::start(&world).await?;
     mesh.workload("terminal-controller").set(Traffic::healthy(50.0));
     let mut prometheus = Prometheus::start(&world, mesh.address()).await?;
-    prometheus.pause()?;
+    prometheus.pause().await?;
     let asked = tokio::time::timeout(Duration::from_millis(500), prometheus.query("vector(1)")).await;
     ensure!(asked.is_err(), "{asked:?}");
     prometheus.resume()?;

@@ -130,9 +130,23 @@ impl<'a> Prometheus<'a> {
         self.run().await
     }
 
-    /// Halts it (SIGSTOP): connections are accepted by the system and nothing answers.
-    pub fn pause(&mut self) -> anyhow::Result<()> {
-        self.child.as_mut().context("Prometheus was stopped")?.signal(Signal::STOP)
+    /// Halts it (SIGSTOP): connections are accepted by the system and nothing answers. A signal is only a request: this waits until every
+    /// thread stands still.
+    pub async fn pause(&mut self) -> anyhow::Result<()> {
+        let child = self.child.as_mut().context("Prometheus was stopped")?;
+        child.signal(Signal::STOP)?;
+        let threads = format!("/proc/{}/task", child.pid());
+        eventually(READY_TIMEOUT, "every thread of Prometheus stands still", async || {
+            let all: Vec<_> = fs::read_dir(&threads)?.collect::<Result<_, _>>()?;
+            for thread in all {
+                let stat = fs::read_to_string(thread.path().join("stat"))?;
+                // The state comes after the name, which stands in brackets.
+                let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+                ensure!(state.starts_with('T'), "{stat}");
+            }
+            Ok::<_, anyhow::Error>(())
+        })
+        .await
     }
 
     /// Lets it run on.
