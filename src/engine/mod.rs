@@ -31,6 +31,7 @@ pub use input::{
     ChangeReport, Command, Evidence, Input, Observation, Progress, Reading, StepReport, StepResult, Tick, TickKind,
     Unknown,
 };
+pub use low_traffic::needed_for_quantile;
 pub use settings::{
     GuardSettings, Levels, Measure, RollbackSettings, Settings, Side, Stage, TriggerAction, TriggerSettings, Unit,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::engine::{Event, Notification, RollbackFacts, TriggerFacts};
+use crate::engine::{Event, Notification, RollbackFacts, TriggerFacts, duration_in_words};
 
 use super::addresses::Addresses;
 use super::html;
@@ -118,7 +118,7 @@ fn measured(trigger: &TriggerFacts, notification: &Notification) -> String {
     let mut out = format!("{}: {} (limit {})", trigger.name, trigger.text, trigger.threshold_text);
     if trigger.held_seconds >= 1.0 {
         let held = Duration::try_from_secs_f64(trigger.held_seconds).unwrap_or_default();
-        out.push_str(&format!(", breach observed for {}", words(held)));
+        out.push_str(&format!(", breach observed for {}", duration_in_words(held)));
         let since = SignedDuration::try_from(held).ok().and_then(|held| notification.time.checked_sub(held).ok());
         if let Some(since) = since {
             // What was not observed does not count as held, so the breach may be older than this.
@@ -126,15 +126,6 @@ fn measured(trigger: &TriggerFacts, notification: &Notification) -> String {
         }
     }
     line(&out)
-}
-
-fn words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s}s"),
-        (0, m, s) => format!("{m}m{s}s"),
-        (h, m, s) => format!("{h}h{m}m{s}s"),
-    }
 }
 
 fn step(report: &crate::engine::StepReport) -> String {

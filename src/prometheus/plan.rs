@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::config::{Baseline, Guard, Selector, Signal, SignalKind};
-use crate::engine::{Evidence, Reading, Unknown};
+use crate::engine::{Evidence, Reading, Unknown, needed_for_quantile};
 
 use super::promql::{self, Number, Shape};
 
@@ -133,9 +133,6 @@ impl Numbers {
         }
     }
 }
-
-/// Requests beyond a quantile that make it worth comparing with; the same number that the engine asks of the present.
-const BASELINE_REQUESTS_BEYOND: f64 = 10.0;
 
 impl Plan {
     /// Plans the queries of all guards.
@@ -266,7 +263,7 @@ fn baseline(planned: PlannedBaseline, numbers: &[Result<Option<f64>, Unknown>]) 
         PlannedBaseline::Number(number) => numbers[number].clone()?.ok_or(Unknown::NoSeries),
         PlannedBaseline::Quantile { q, value, requests } => {
             let requests = numbers[requests].clone()?.ok_or(Unknown::NoSeries)?;
-            let needed = BASELINE_REQUESTS_BEYOND / (1.0 - q);
+            let needed = needed_for_quantile(q);
             if requests < needed {
                 return Err(Unknown::TooFewRequests { requests, needed });
             }

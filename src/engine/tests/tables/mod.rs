@@ -2,5 +2,6 @@
 
 mod acting;
 mod deciding;
+mod people;
 mod telling;
 mod verdicts;
