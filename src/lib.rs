@@ -12,6 +12,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod notify;
 pub mod prometheus;
+pub mod state;
 pub mod telemetry;
 
 /// The version of the program.

@@ -114,6 +114,15 @@ fn table(status: &Value, now: Timestamp) -> String {
     if status["dry_run"] == true {
         line("DRY RUN: it decides and tells, and changes nothing".to_owned());
     }
+    if status["leads"] == false {
+        match status["leader"].as_str() {
+            Some(leader) => line(format!("STANDS BY: {leader} leads")),
+            None => line("STANDS BY: it knows of no replica that leads".to_owned()),
+        }
+    }
+    if let Some(error) = status["state_error"].as_str() {
+        line(format!("THE STATE IS NOT SAVED: {error}"));
+    }
     if status["config_reload_success"] == false {
         line("THE LAST CONFIGURATION WAS REFUSED: the one before is in use; its log says why".to_owned());
     }
@@ -147,6 +156,11 @@ fn table(status: &Value, now: Timestamp) -> String {
             let oldest = duration_in_words(seconds(queue["oldest_seconds"].as_f64().unwrap_or(0.0)));
             line(format!("\n{}: {waiting} waiting to be delivered, the oldest for {oldest}", text(&queue["receiver"])));
         }
+    }
+    for lost in status["lost"].as_array().into_iter().flatten() {
+        let (receiver, when) = (text(&lost["receiver"]), ago(&lost["time"]));
+        line(format!("\nLOST, {when}: {receiver} did not get {:?}", text(&lost["summary"])));
+        line(format!("  {}", text(&lost["reason"])));
     }
     out
 }

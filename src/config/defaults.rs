@@ -89,3 +89,22 @@ pub const SMTP_PORT_IMPLICIT: u16 = 465;
 
 /// The port of a relay in the clear.
 pub const SMTP_PORT_NONE: u16 = 25;
+
+/// How often the heartbeat's service is told: the services count missed minutes.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The shortest time between two heartbeats: that between two ticks, which send them.
+pub const MIN_HEARTBEAT_INTERVAL: Duration = MIN_INTERVAL;
+
+/// How long one heartbeat may take: the services answer at once, or the next tick tries again.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a leader that does not renew its Lease stays one: client-go's default.
+pub const LEASE_DURATION: Duration = Duration::from_secs(15);
+
+/// The shortest such time: a Lease counts in whole seconds, and one of them leaves no time to renew it twice.
+pub const MIN_LEASE_DURATION: Duration = Duration::from_secs(2);
+
+/// The longest such time: nobody acts for so long after a leader dies, and a breach that is held for the default time
+/// must not wait longer than that again.
+pub const MAX_LEASE_DURATION: Duration = HOLD_FOR;

@@ -258,6 +258,7 @@ shape! {
         url: String,
         url_file: String,
         interval: Duration,
+        timeout: Duration,
     }
 }
 
@@ -273,6 +274,7 @@ shape! {
     /// `leader_election`
     LeaderElection {
         lease: ObjectName,
+        lease_duration: Duration,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is meant: the validated settings. What was written is in `raw`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,12 @@ pub struct Settings {
     pub http: Http,
     /// Addresses that the pages carry.
     pub links: Links,
+    /// Who is told that Ripcord is alive.
+    pub heartbeat: Option<Heartbeat>,
+    /// Where the state is kept; without it, in memory.
+    pub state: Option<StatePlace>,
+    /// How replicas agree on who acts; without it there is one. Then the state is in a ConfigMap, which they share.
+    pub leader_election: Option<LeaderElection>,
     /// What is valid and still worth a second look, each with its path.
     pub warnings: Vec<super::Finding>,
 }
@@ -247,7 +254,7 @@ pub struct Webhook {
     pub timeout: Duration,
 }
 
-/// Where a webhook goes. The address is often a secret itself.
+/// Where a webhook or a heartbeat goes. The address is often a secret itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WebhookUrl {
     /// Written in the configuration.
@@ -320,4 +327,57 @@ pub struct Links {
     pub status: Option<String>,
     /// Where oncall reads what to do; a guard's own comes first.
     pub runbook: Option<String>,
+}
+
+/// An outside address that is told that Ripcord is alive, so that somebody learns when it is not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heartbeat {
+    /// The address.
+    pub url: WebhookUrl,
+    /// How often it is told, in the rhythm of the ticks.
+    pub interval: Duration,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatePlace {
+    /// In a file. A relative name starts at the working directory.
+    File(PathBuf),
+    /// In a ConfigMap.
+    ConfigMap(ObjectName),
+}
+
+impl fmt::Display for StatePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::ConfigMap(object) => write!(f, "the ConfigMap {object}"),
+        }
+    }
+}
+
+/// The name of an object in a namespace of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName {
+    /// The namespace.
+    pub namespace: String,
+    /// The object.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// How replicas agree on who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderElection {
+    /// The Lease.
+    pub lease: ObjectName,
+    /// How long a leader that does not renew stays one; whole seconds.
+    pub lease_duration: Duration,
 }

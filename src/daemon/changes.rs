@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Guard;
 use crate::engine::{ChangeOrder, ChangeReport};
-use crate::kubernetes::{self, ChangePlan, Cluster};
+use crate::kubernetes::{self, ChangePlan, Cluster, Outcome, Permit};
 
 use super::clock::Clock;
 
@@ -18,18 +18,23 @@ use super::clock::Clock;
 /// time-out, 10 s by default and 30 s at most.
 const PATIENCE: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(35)];
 
+/// How often a change that may not write now looks whether it may again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// The changes under way, by guard.
 pub struct Changes {
     cluster: Cluster,
     clock: Clock,
     reports: mpsc::UnboundedSender<ChangeReport>,
+    /// Whether this process may change anything at this very moment.
+    permit: Permit,
     under_way: HashMap<String, Change>,
 }
 
 struct Change {
     incident: String,
     /// Dropping it cancels the change.
-    _cancel: oneshot::Sender<()>,
+    cancel: Option<watch::Sender<()>>,
     task: JoinHandle<()>,
     /// Whether it waits for a retry and has sent nothing of this attempt yet.
     waiting: Arc<std::sync::atomic::AtomicBool>,
@@ -37,8 +42,8 @@ struct Change {
 
 impl Changes {
     /// No change is under way. What becomes of them is sent to `reports`.
-    pub fn new(cluster: Cluster, clock: Clock, reports: mpsc::UnboundedSender<ChangeReport>) -> Self {
-        Self { cluster, clock, reports, under_way: HashMap::new() }
+    pub fn new(cluster: Cluster, clock: Clock, reports: mpsc::UnboundedSender<ChangeReport>, permit: Permit) -> Self {
+        Self { cluster, clock, reports, permit, under_way: HashMap::new() }
     }
 
     /// Begins a change. One of the same guard that is still under way is cancelled.
@@ -57,18 +62,18 @@ impl Changes {
             rollback: true,
             rollout_timeout: guard.rollout_timeout,
             dry_run: order.dry_run,
+            permit: self.permit.clone(),
             patience: PATIENCE[(order.attempt as usize).clamp(1, PATIENCE.len()) - 1],
         };
-        let (cancel, cancelled) = oneshot::channel::<()>();
+        let (cancel, cancelled) = watch::channel(());
         let waiting = Arc::new(std::sync::atomic::AtomicBool::new(!order.delay.is_zero()));
         let (cluster, clock, reports) = (self.cluster.clone(), self.clock, self.reports.clone());
         let (name, incident, still_waiting) = (guard.name.clone(), order.incident.clone(), waiting.clone());
         let task = tokio::spawn(async move {
-            let mut cancelled = cancelled;
             if !order.delay.is_zero() {
                 tokio::select! {
                     () = clock.sleep(order.delay) => {}
-                    _ = &mut cancelled => return,
+                    () = gone(cancelled.clone()) => return,
                 }
                 still_waiting.store(false, std::sync::atomic::Ordering::Relaxed);
             }
@@ -81,19 +86,33 @@ impl Changes {
                     progress,
                 });
             };
-            cluster
-                .carry_out(&plan, report, async {
-                    let _ = cancelled.await;
-                })
-                .await;
+            loop {
+                let outcome = cluster.carry_out(&plan, report, gone(cancelled.clone())).await;
+                if outcome != Outcome::Cancelled || cancelled.has_changed().is_err() {
+                    return;
+                }
+                // Nobody has called it off: it may not write at this moment, while the lease is being renewed, say. What is done already
+                // is found done the next time.
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    () = gone(cancelled.clone()) => return,
+                }
+            }
         });
-        self.under_way.insert(name, Change { incident, _cancel: cancel, task, waiting });
+        self.under_way.insert(name, Change { incident, cancel: Some(cancel), task, waiting });
     }
 
     /// Cancels the change of an incident. What was sent stays sent.
     pub fn abandon(&mut self, guard: &str, incident: &str) {
         if self.under_way.get(guard).is_some_and(|change| change.incident == incident) {
             self.under_way.remove(guard);
+        }
+    }
+
+    /// Cancels all changes.
+    pub fn abandon_all(&mut self) {
+        for change in self.under_way.values_mut() {
+            change.cancel = None;
         }
     }
 
@@ -116,4 +135,9 @@ impl Changes {
         }
         None
     }
+}
+
+/// Ends when the other side is dropped.
+async fn gone(mut channel: watch::Receiver<()>) {
+    while channel.changed().await.is_ok() {}
 }

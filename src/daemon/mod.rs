@@ -1,39 +1,63 @@
 //! The daemon: one event loop that hands inputs to the engine and carries out its actions. It holds no policy.
 //!
+//! - `core`: the engine with the journal and the outbox in their order: what may begin when; `simulation` runs it through bad nights
+//! - `role`: who leads; `trouble`: what is wrong with Ripcord itself; `notices`: what it tells of itself
 //! - `clock`: the time; `world`: the settings in use and what is made of them
-//! - `ticker`: measures; `shares`: reads the cluster; `changes`: moves the traffic; `signals`: what the operating system says
+//! - `ticker`: measures; `owed`: which ticks were missed; `shares`: reads the cluster; `changes`: moves the traffic; `announce`: leaves Events; `heartbeat`: says that it is there
+//! - `signals`: what the operating system says; `show`: what is shown
 //!
 //! Every task but the event loop only sends messages to it. A task that dies ends the process.
 
+mod announce;
 mod changes;
 mod clock;
+mod core;
+mod heartbeat;
+mod notices;
+mod owed;
+mod role;
 mod shares;
+mod show;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod ticker;
+mod trouble;
 mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
-use crate::config::{Finding, Settings, Step};
-use crate::engine::{Action, ChangeReport, Engine, Event, GuardState, Input, Notification, Record, Severity};
-use crate::http::{self, Queue, Request, Snapshot};
-use crate::kubernetes::{Announcement, AnnouncementType, Cluster, Kind, ObjectRef};
-use crate::notify::{DeliveryEvent, MemoryStore, Outbox};
+use crate::config::{Finding, ObjectName, Settings, StatePlace};
+use crate::engine::{ChangeReport, Engine, GuardState, Input, Notification, Record, TickKind};
+use crate::http::{self, Refusal, Request, Snapshot};
+use crate::kubernetes::{
+    Cluster, Election, ElectionEvent, Kind as ObjectKind, Leadership, LeaseSettings, LossReason, ObjectRef, election,
+};
+use crate::notify::{Contents, DeliveryEvent, Losses, Outbox};
+use crate::prometheus::QueryOutcome;
+use crate::state::{ConfigMapPlace, FilePlace, Keeper, Place, Report};
 use crate::telemetry::{self, Metrics};
 
 pub use clock::Clock;
 
+use self::core::{Core, Effect, Post};
 use changes::Changes;
+use heartbeat::Heart;
+use notices::GoesOn;
+use role::Role;
 use shares::Shares;
 use signals::{Signal, Signals};
-use ticker::Measured;
+use ticker::{CatchUp, Measured};
+use trouble::{Kind, Troubles};
 use world::World;
 
 /// How long a stop waits for what is in flight: changes first, then notifications. Kubernetes kills 30 s after it asked, by default.
@@ -42,14 +66,21 @@ const GRACE: Duration = Duration::from_secs(25);
 /// The part of it that is kept for the notifications.
 const GRACE_FOR_NOTIFICATIONS: Duration = Duration::from_secs(8);
 
+/// The same where another replica waits to take over: it sends what is left, and nothing is watched until it leads.
+const GRACE_WITH_A_STANDBY: Duration = Duration::from_secs(2);
+
+/// The last part: writing the state once more, and letting go of the lease.
+const GRACE_FOR_THE_STATE: Duration = Duration::from_secs(3);
+
 /// How often a stop looks whether the changes have ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// The document is written at least this often while a replica leads: that much history, besides the time that it was away, is replayed
+/// after a crash. It is also how a leader that was cut off learns of it on a quiet night.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+
 /// Messages that may wait for the event loop. It handles one in well under a millisecond; a full channel slows the senders down.
 const MESSAGES: usize = 256;
-
-/// Guards that the first notification names.
-const NAMED_GUARDS: usize = 10;
 
 /// Loads the configuration anew.
 pub type Load = Box<dyn Fn() -> Result<Settings, Vec<Finding>> + Send + Sync>;
@@ -64,7 +95,7 @@ pub struct Setup {
     pub cluster: Cluster,
     /// The time.
     pub clock: Clock,
-    /// Decide and tell, change nothing.
+    /// Decide and tell, change nothing. It keeps its state in memory and takes no lease: it must not be in the way of the real one.
     pub dry_run: bool,
     /// The metrics of this process.
     pub metrics: Metrics,
@@ -75,10 +106,32 @@ pub struct Setup {
 }
 
 struct Daemon {
-    engine: Engine,
+    core: Core,
+    role: Role,
+    leadership: Leadership,
+    /// Whether there are other replicas.
+    elects: bool,
+    keeper: Option<Keeper>,
+    /// Where the state is, for people.
+    place: Option<String>,
+    /// What the leader has written, on a standby.
+    written_by_the_leader: Option<Engine>,
+    saved_at: Option<Timestamp>,
+    state_error: Option<String>,
+    checkpoint: Instant,
+    troubles: Troubles,
     world: watch::Sender<Arc<World>>,
+    catch_up: watch::Sender<CatchUp>,
+    /// Who waits to hear that a request is carried out, and for which ticket.
+    asked: Vec<(u64, oneshot::Sender<Result<(), Refusal>>)>,
+    /// Missed ticks that were handed to the engine since the last live one: how many, the first and the last.
+    replayed: Option<(u64, Timestamp, Timestamp)>,
     changes: Changes,
     outbox: Outbox,
+    losses: Losses,
+    /// Whether the outbox holds this replica's pages about itself only, which it may send without leading.
+    own_pages: Arc<AtomicBool>,
+    heart: Heart,
     cluster: Cluster,
     clock: Clock,
     dry_run: bool,
@@ -86,6 +139,8 @@ struct Daemon {
     loaded_at: Timestamp,
     reload_success: bool,
     last_tick: Option<Timestamp>,
+    /// The instant that it measured.
+    last_at: Option<Timestamp>,
     snapshot: watch::Sender<Snapshot>,
     metrics: Metrics,
     listen: std::net::SocketAddr,
@@ -98,6 +153,8 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { settings, load, cluster, clock, dry_run, metrics, listening, stop } = setup;
     let (reports_to, mut reports) = mpsc::unbounded_channel::<ChangeReport>();
     let (delivery_to, mut deliveries) = mpsc::unbounded_channel::<DeliveryEvent>();
+    let (kept_to, mut kept) = mpsc::unbounded_channel::<Report>();
+    let (elections_to, mut elections) = mpsc::unbounded_channel::<ElectionEvent>();
     let (requests_to, mut requests) = mpsc::channel::<Request>(MESSAGES);
     let (measured_to, mut measured) = mpsc::channel::<Measured>(1);
     let mut signals = Signals::listen().context("cannot listen for signals")?;
@@ -107,14 +164,27 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {listen} (http.listen): is another Ripcord running?"))?;
     let address = listener.local_addr().context("the address of the HTTP server")?;
-    let outbox = Outbox::start(
-        &settings.receivers,
-        settings.links.clone(),
-        runbooks(&settings),
-        Arc::new(MemoryStore::default()),
-        delivery_to,
-    )
-    .map_err(|findings| anyhow::anyhow!("{}", list(&findings)))?;
+
+    let identity = election::new_identity();
+    let lease = settings.leader_election.as_ref().filter(|_| !dry_run);
+    let election = lease.map(|lease| {
+        let ObjectName { namespace, name } = lease.lease.clone();
+        let object = ObjectRef { kind: ObjectKind::Lease, namespace, name };
+        let lease = LeaseSettings { object, duration: lease.lease_duration };
+        Election::start(cluster.clone(), lease, identity.clone(), elections_to)
+    });
+    let leadership = election.as_ref().map_or_else(Leadership::alone, Election::leadership);
+    let (keeper, place) = match keep(&settings, &cluster, dry_run, kept_to)? {
+        Some((keeper, place)) => (Some(keeper), Some(place)),
+        None => (None, None),
+    };
+    let own_pages = Arc::new(AtomicBool::new(true));
+    let may_send = {
+        let (leadership, own_pages) = (leadership.clone(), own_pages.clone());
+        Arc::new(move || own_pages.load(Ordering::SeqCst) || leadership.may_act())
+    };
+    let outbox = Outbox::start(&settings.receivers, settings.links.clone(), runbooks(&settings), delivery_to, may_send)
+        .map_err(|findings| anyhow::anyhow!("{}", list(&findings)))?;
     let world = World::new(settings)?;
     let now = clock.now();
     telemetry::Event::Started { guards: world.settings.guards.len(), dry_run }.emit();
@@ -123,14 +193,33 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     }
     telemetry::Event::Reloaded { at: now, guards: world.settings.guards.len() }.emit();
 
-    let engine = Engine::new(world.engine_settings(dry_run));
+    let writer = keeper.as_ref().map(|_| identity);
     let (snapshot, snapshots) = watch::channel(Snapshot::default());
+    let (catch_up, owed) = watch::channel(CatchUp::default());
+    let heart = Heart::new(world.settings.heartbeat.as_ref());
+    let core = Core::new(world.engine_settings(dry_run), writer);
     let (world, worlds) = watch::channel(world);
     let mut daemon = Daemon {
-        engine,
-        changes: Changes::new(cluster.clone(), clock, reports_to),
+        core,
+        role: Role::Standby,
+        elects: election.is_some(),
+        keeper,
+        place,
+        written_by_the_leader: None,
+        saved_at: None,
+        state_error: None,
+        checkpoint: Instant::now(),
+        troubles: Troubles::default(),
+        changes: Changes::new(cluster.clone(), clock, reports_to, leadership.permit()),
+        leadership,
         world,
+        catch_up,
+        asked: Vec::new(),
+        replayed: None,
         outbox,
+        losses: Losses::default(),
+        own_pages,
+        heart,
         cluster: cluster.clone(),
         clock,
         dry_run,
@@ -138,18 +227,21 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         loaded_at: now,
         reload_success: true,
         last_tick: None,
+        last_at: None,
         snapshot,
         metrics: metrics.clone(),
         listen,
         dirty: false,
     };
     daemon.publish();
-    daemon.outbox.send(&daemon.started());
+    if !daemon.elects {
+        daemon.elected();
+    }
 
     let mut tasks = JoinSet::new();
     let shares = Shares::default();
     tasks.spawn(shares.clone().keep_reading(cluster, worlds.clone(), clock));
-    tasks.spawn(ticker::tick(clock, worlds, shares, measured_to));
+    tasks.spawn(ticker::tick(clock, worlds, owed, shares, measured_to));
     let now = Arc::new(move || clock.now());
     let server = http::Server { snapshots, metrics, requests: requests_to, now };
     tasks.spawn(async move {
@@ -171,6 +263,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     });
 
     let ended = loop {
+        let patience = daemon.core.patient_until();
         tokio::select! {
             biased;
             signal = signals.next() => match signal {
@@ -179,6 +272,15 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
                 Signal::Status => daemon.log_status(),
             },
             () = &mut stop => break Ok(()),
+            // Who leads comes before what the leader is to do.
+            Some(event) = elections.recv() => daemon.election(event),
+            Some(report) = kept.recv() => if let Err(fenced) = daemon.kept(report) {
+                break Err(fenced);
+            },
+            () = until(patience) => {
+                let effects = daemon.core.out_of_patience(Instant::now(), &daemon.outbox);
+                daemon.carry_out(effects);
+            },
             Some(report) = reports.recv() => daemon.handle(Input::Change(report)),
             Some(request) = requests.recv() => daemon.request(request),
             Some(measured) = measured.recv() => {
@@ -200,15 +302,30 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         tracing::error!(error = format!("{error:#}"), "Ending: what is in flight is finished first");
     }
 
-    // No more decisions. What is in flight is finished, as far as the grace period goes.
+    // No more decisions. What is in flight is finished, as far as the grace period goes; what is not is in the journal.
     signals.abort_on_next();
-    let until = tokio::time::Instant::now() + GRACE;
-    telemetry::Event::Stopping { rolling_back: &daemon.rolling_back() }.emit();
+    let end = Instant::now() + GRACE;
+    let rolling_back = daemon.rolling_back();
+    telemetry::Event::Stopping { rolling_back: &rolling_back }.emit();
+    let led = daemon.leads();
+    let grace = if daemon.elects { GRACE_WITH_A_STANDBY } else { GRACE_FOR_NOTIFICATIONS };
+    if daemon.elects {
+        // Another goes on with it at once; only what is being sent is waited for.
+        daemon.changes.abandon_all();
+    }
     while daemon.changes.count() > 0 {
+        let patience = daemon.core.patient_until();
         tokio::select! {
             Some(report) = reports.recv() => daemon.handle(Input::Change(report)),
+            Some(report) = kept.recv() => if daemon.kept(report).is_err() {
+                break;
+            },
+            () = until(patience) => {
+                let effects = daemon.core.out_of_patience(Instant::now(), &daemon.outbox);
+                daemon.carry_out(effects);
+            },
             Some(event) = deliveries.recv() => daemon.delivery(&event),
-            () = tokio::time::sleep_until(until - GRACE_FOR_NOTIFICATIONS) => break,
+            () = sleep_until(end - grace - GRACE_FOR_THE_STATE) => break,
             // A change that has ended sends nothing more.
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
@@ -217,42 +334,220 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     while let Ok(report) = reports.try_recv() {
         daemon.handle(Input::Change(report));
     }
-    daemon.outbox.send(&daemon.stopping());
-    let left = until.saturating_duration_since(tokio::time::Instant::now());
-    let undelivered = daemon.outbox.drain(left.min(GRACE_FOR_NOTIFICATIONS)).await;
+    if led && daemon.leads() {
+        let goes_on = match (daemon.elects, &daemon.keeper) {
+            (true, _) => GoesOn::Elsewhere,
+            (false, Some(_)) => GoesOn::NextTime,
+            (false, None) => GoesOn::Never,
+        };
+        let notice = notices::stopping(daemon.rolling_back(), goes_on, clock.now());
+        daemon.tell(&notice);
+        // What waits for the journal goes out with the rest.
+        daemon.wait_for_the_journal(&mut kept).await;
+    }
+    let left = end.saturating_duration_since(Instant::now()).saturating_sub(GRACE_FOR_THE_STATE);
+    let undelivered = daemon.outbox.drain(left.min(grace)).await;
     while let Ok(event) = deliveries.try_recv() {
         daemon.delivery(&event);
     }
-    telemetry::Event::Stopped { undelivered: undelivered.len() }.emit();
+    let mut saved = false;
+    if led && daemon.leads() {
+        daemon.save();
+        saved = daemon.wait_for_the_journal(&mut kept).await;
+    }
+    if let Some(election) = election
+        && let Err(error) = election.release().await
+    {
+        tracing::warn!(%error, "The lease could not be given back: the others wait until it is over");
+    }
+    telemetry::Event::Stopped { undelivered: undelivered.len(), saved }.emit();
     ended
+}
+
+/// The task that keeps the state, and where it does so. A dry run keeps none.
+fn keep(
+    settings: &Settings,
+    cluster: &Cluster,
+    dry_run: bool,
+    reports: mpsc::UnboundedSender<Report>,
+) -> anyhow::Result<Option<(Keeper, String)>> {
+    Ok(match &settings.state {
+        _ if dry_run => None,
+        None => None,
+        Some(StatePlace::File(path)) => {
+            let place = FilePlace::open(path).context("cannot run")?;
+            let name = place.name();
+            Some((Keeper::start(place, reports), name))
+        }
+        Some(StatePlace::ConfigMap(object)) => {
+            let place = ConfigMapPlace::new(cluster.clone(), object);
+            let name = place.name();
+            Some((Keeper::start(place, reports), name))
+        }
+    })
 }
 
 impl Daemon {
     /// Hands one input to the engine and carries out what it says.
     fn handle(&mut self, input: Input) {
-        let actions = self.engine.handle(input, self.clock.now());
-        self.carry_out(actions);
+        let effects = self.core.handle(input, self.clock.now(), Instant::now(), &self.outbox);
+        self.carry_out(effects);
         self.dirty = true;
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>) {
+    /// Tells something about Ripcord itself.
+    fn tell(&mut self, notification: &Notification) {
+        self.tell_all_but(notification, None);
+    }
+
+    fn tell_all_but(&mut self, notification: &Notification, except: Option<&str>) {
+        let mut notification = notification.clone();
+        notification.dry_run = self.dry_run;
+        let (now, at) = (self.clock.now(), Instant::now());
+        if self.role == Role::Leading {
+            let effects = self.core.tell(&notification, except, now, at, &self.outbox);
+            self.carry_out(effects);
+        } else {
+            // Nothing is written by who does not lead.
+            Post::put(&self.outbox, &notification, 0, except);
+        }
+        self.dirty = true;
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.answer();
         let world = self.world.borrow().clone();
-        for action in actions {
-            match action {
-                // The state is kept in memory.
-                Action::Journal => {}
-                Action::Change(order) => {
+        for effect in effects {
+            match effect {
+                Effect::Write { ticket, document } => {
+                    self.checkpoint = Instant::now();
+                    if let Some(keeper) = &self.keeper {
+                        keeper.save(ticket, document);
+                    }
+                }
+                Effect::Begin(order) => {
                     if let Some(guard) = world.guard(&order.guard) {
                         self.changes.begin(order, guard);
                     }
                 }
-                Action::AbandonChange { guard, incident } => self.changes.abandon(&guard, &incident),
-                Action::Notify(notification) => {
-                    self.outbox.send(&notification);
-                    self.announce(&world, &notification);
+                Effect::Abandon { guard, incident } => self.changes.abandon(&guard, &incident),
+                Effect::Announce(notification) => {
+                    if !self.dry_run {
+                        announce::announce(&self.cluster, &world, &notification);
+                    }
                 }
-                Action::Record(record) => telemetry::Event::Decided(&record).emit(),
+                Effect::Record(record) => telemetry::Event::Decided(&record).emit(),
             }
+        }
+    }
+
+    /// Writes the document because something that is kept has changed by itself.
+    fn save(&mut self) {
+        if self.role == Role::Leading
+            && let Some(write) = self.core.save(self.clock.now(), &self.outbox)
+        {
+            self.carry_out(vec![write]);
+        }
+    }
+
+    fn election(&mut self, event: ElectionEvent) {
+        self.dirty = true;
+        match event {
+            ElectionEvent::Elected => {
+                self.no_longer(Kind::CutOff);
+                self.elected();
+            }
+            ElectionEvent::Lost(reason) => {
+                let led = self.leads();
+                self.stand_by(&reason.to_string());
+                if led && matches!(reason, LossReason::NotRenewed { .. }) {
+                    self.troubles.note(Kind::CutOff, &reason.to_string(), self.clock.now());
+                }
+            }
+            ElectionEvent::Holder(Some(_)) => self.no_longer(Kind::CutOff),
+            ElectionEvent::Holder(None) => {}
+            ElectionEvent::Failing(error) => telemetry::Event::LeaseFailing { error: &error }.emit(),
+            ElectionEvent::Recovered => telemetry::Event::LeaseRecovered.emit(),
+        }
+    }
+
+    /// What became of the document. The error is that another process has written it and this one has no way to know who leads.
+    fn kept(&mut self, report: Report) -> anyhow::Result<()> {
+        self.dirty = true;
+        let now = self.clock.now();
+        match report {
+            Report::Taken(taken) => {
+                if self.role == Role::TakingUp {
+                    self.lead(*taken);
+                }
+            }
+            Report::NotTaken { error } => {
+                if self.role == Role::TakingUp {
+                    telemetry::Event::NotRestored { error: &error }.emit();
+                    self.troubles.note(Kind::NotRead, &error, now);
+                    self.state_error = Some(error);
+                }
+            }
+            Report::Seen(document) => self.seen(document.map(|d| d.engine)),
+            Report::Saved { ticket, left_out } => {
+                telemetry::Event::Journalled { left_out }.emit();
+                self.saved_at = Some(now);
+                self.state_error = None;
+                self.no_longer(Kind::NotSaved);
+                let effects = self.core.settled(ticket, &self.outbox);
+                self.carry_out(effects);
+            }
+            Report::Failed { ticket, error } => {
+                telemetry::Event::NotJournalled { error: &error }.emit();
+                if self.role == Role::Leading {
+                    self.troubles.note(Kind::NotSaved, &error, now);
+                    self.state_error = Some(error);
+                    let effects = self.core.settled(ticket, &self.outbox);
+                    self.carry_out(effects);
+                }
+            }
+            Report::Conflict { error } => {
+                telemetry::Event::Fenced { error: &error }.emit();
+                if !self.elects {
+                    self.stand_by("another process writes the state");
+                    anyhow::bail!(
+                        "{error}. Only one Ripcord can use this state: stop the other, or give each a state of its own, or configure \
+                         leader_election in both"
+                    );
+                }
+                if self.role != Role::Standby {
+                    self.stand_by("another replica has written the state");
+                    if self.leadership.may_act() {
+                        // The lease is this one's: what was written meanwhile is taken up like any other.
+                        self.elected();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything up to now is written, as long as a stop can wait for it. Says whether it is.
+    async fn wait_for_the_journal(&mut self, kept: &mut mpsc::UnboundedReceiver<Report>) -> bool {
+        let end = Instant::now() + GRACE_FOR_THE_STATE;
+        while self.leads() && self.core.unwritten() {
+            tokio::select! {
+                Some(report) = kept.recv() => if matches!(&report, Report::Failed { .. }) | self.kept(report).is_err() {
+                    return false;
+                },
+                () = sleep_until(end) => {
+                    let effects = self.core.out_of_patience(Instant::now(), &self.outbox);
+                    self.carry_out(effects);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn no_longer(&mut self, kind: Kind) {
+        if let Some(notification) = self.troubles.over(kind, self.clock.now()) {
+            self.tell(&notification);
         }
     }
 
@@ -262,42 +557,123 @@ impl Daemon {
             // Measured by settings that a reload has replaced since; the next tick is measured by the new ones.
             return;
         }
+        if measured.generation != self.catch_up.borrow().generation {
+            // The history that has to come before it is being fetched.
+            return;
+        }
+        if measured.tick.kind == TickKind::History {
+            let (ticks, from, _) = self.replayed.unwrap_or((0, measured.due, measured.due));
+            self.replayed = Some((ticks + 1, from, measured.due));
+            return self.handle(Input::Tick(measured.tick));
+        }
         for query in &measured.queries {
             telemetry::Event::Queried { result: query.result, took: query.took }.emit();
+        }
+        if let Some((ticks, from, to)) = self.replayed.take() {
+            telemetry::Event::Replayed { ticks, from, to }.emit();
         }
         if measured.missed > 0 {
             telemetry::Event::Missed { ticks: measured.missed }.emit();
         }
         self.last_tick = Some(measured.due);
-        self.handle(Input::Tick(measured.tick));
+        self.last_at = Some(measured.tick.at);
+        let mut tick = measured.tick;
+        if self.role != Role::Leading {
+            // A standby keeps its eyes open, and nothing fires.
+            tick.kind = TickKind::History;
+        }
+        self.handle(Input::Tick(tick));
         let (mut known, mut unknown) = (0, 0);
-        for trigger in self.engine.status().iter().flat_map(|g| &g.triggers) {
+        for trigger in self.core.engine().status().iter().flat_map(|g| &g.triggers) {
             if trigger.unknown.is_none() {
                 known += 1;
             } else {
                 unknown += 1;
             }
         }
-        let took = Duration::try_from(self.clock.now().duration_since(measured.due)).unwrap_or_default();
+        let now = self.clock.now();
+        let took = Duration::try_from(now.duration_since(measured.due)).unwrap_or_default();
         telemetry::Event::Evaluated { due: measured.due, took, known, unknown }.emit();
+        self.look_after_itself(now);
+        if self.leads() && self.leadership.may_act() && measured.queries.iter().any(QueryOutcome::is_ok) {
+            self.heart.beat(measured.due);
+        }
+    }
+
+    /// What is done at each tick besides deciding.
+    fn look_after_itself(&mut self, now: Timestamp) {
+        let blind_after = self.world.borrow().settings.evaluation.blind_after;
+        for notification in self.troubles.due(blind_after, now) {
+            self.tell(&notification);
+        }
+        self.tell_of_losses(now);
+        match self.role {
+            Role::Leading if self.checkpoint.elapsed() >= CHECKPOINT => self.save(),
+            Role::Standby => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.look();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the other receivers what one did not get.
+    fn tell_of_losses(&mut self, now: Timestamp) {
+        for lost in self.losses.due(now) {
+            self.tell_all_but(&lost.notification, Some(&lost.receiver));
+        }
     }
 
     fn request(&mut self, request: Request) {
+        if !self.leads() {
+            let refusal = Refusal::NotLeading { leader: self.leader() };
+            // Whoever asked may have gone.
+            let _ = request.answer.send(Err(refusal));
+            return;
+        }
         let input = Input::Command { guard: request.guard, command: request.command };
-        let actions = self.engine.handle(input, self.clock.now());
-        let refused = actions.iter().find_map(|action| match action {
-            Action::Record(Record::Ignored { reason, .. }) => Some(reason.clone()),
+        let effects = self.core.handle(input, self.clock.now(), Instant::now(), &self.outbox);
+        let refused = effects.iter().find_map(|effect| match effect {
+            Effect::Record(Record::Ignored { reason, .. }) => Some(Refusal::Ignored(reason.clone())),
             _ => None,
         });
-        self.carry_out(actions);
+        let written = effects.iter().find_map(|effect| match effect {
+            Effect::Write { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        self.carry_out(effects);
         self.publish();
-        // Whoever asked may have gone.
-        let _ = request.answer.send(refused.map_or(Ok(()), Err));
+        match (refused, written) {
+            // What is said to be done outlives a crash: the answer waits for the journal, as everything does.
+            (None, Some(ticket)) => self.asked.push((ticket, request.answer)),
+            (refused, _) => {
+                let _ = request.answer.send(refused.map_or(Ok(()), Err));
+            }
+        }
+    }
+
+    /// Answers those whose request is written, or nearly so.
+    fn answer(&mut self) {
+        let written = self.core.written();
+        for (_, answer) in self.asked.extract_if(.., |(ticket, _)| *ticket <= written) {
+            // Whoever asked may have gone.
+            let _ = answer.send(Ok(()));
+        }
     }
 
     fn delivery(&mut self, event: &DeliveryEvent) {
         telemetry::Event::Delivery(event).emit();
         self.dirty = true;
+        match event {
+            DeliveryEvent::Retrying { .. } => return,
+            DeliveryEvent::Accepted { .. } => {}
+            DeliveryEvent::Dead { .. } | DeliveryEvent::Dropped { .. } => {
+                self.losses.note(event);
+                self.tell_of_losses(self.clock.now());
+            }
+        }
+        self.save();
     }
 
     fn reload(&mut self, load: &Load) {
@@ -310,9 +686,7 @@ impl Daemon {
             Ok(settings) => settings,
             Err(findings) => return refuse(self, &findings),
         };
-        if settings.http.listen != self.listen {
-            tracing::warn!(listen = %settings.http.listen, "http.listen is read at the start only: restart to use it");
-        }
+        self.say_what_needs_a_restart(&settings);
         let world = match World::new(settings) {
             Ok(world) => world,
             Err(error) => return refuse(self, &[Finding::at(String::new(), error.to_string())]),
@@ -322,164 +696,74 @@ impl Daemon {
         {
             return refuse(self, &findings);
         }
+        self.heart.reconfigure(settings.heartbeat.as_ref());
         let engine = world.engine_settings(self.dry_run);
         let guards = settings.guards.len();
         self.world.send_replace(world);
         self.reload_success = true;
         self.loaded_at = self.clock.now();
         telemetry::Event::Reloaded { at: self.loaded_at, guards }.emit();
-        self.handle(Input::Reconfigure(engine));
-    }
-
-    /// Leaves an Event on the Deployments of a rollback's guard, beside everything else.
-    fn announce(&self, world: &World, notification: &Notification) {
-        let (Some(guard), Some(_)) = (&notification.guard, &notification.rollback) else { return };
-        let about_a_rollback = notification.event.as_str().starts_with("rollback.");
-        if self.dry_run || !about_a_rollback {
-            return;
+        // Ticks that were on their way were measured by the settings before: they are measured again.
+        if let Some(since) = self.last_at {
+            self.owe(since);
         }
-        let warning = !matches!(notification.event, Event::RollbackSucceeded | Event::RollbackVerified);
-        let announcement = Announcement {
-            type_: if warning { AnnouncementType::Warning } else { AnnouncementType::Normal },
-            reason: reason_word(notification.event),
-            note: notification.summary.clone(),
-            time: notification.time,
-        };
-        let steps = world.guard(guard).map(|g| g.steps.as_slice()).unwrap_or_default();
-        for step in steps {
-            let Step::DeploymentEnv(step) = step else { continue };
-            let object =
-                ObjectRef { kind: Kind::Deployment, namespace: step.namespace.clone(), name: step.name.clone() };
-            let (cluster, announcement) = (self.cluster.clone(), announcement.clone());
-            tokio::spawn(async move {
-                if let Err(error) = cluster.tell(&object, &announcement).await {
-                    telemetry::Event::NotAnnounced { object: &object.to_string(), error: &error }.emit();
-                }
-            });
+        if self.role == Role::Leading {
+            self.handle(Input::Reconfigure(engine));
+        } else {
+            self.core.stand_by(engine);
+            self.dirty = true;
         }
     }
 
-    fn log_status(&self) {
-        for guard in self.engine.status() {
-            tracing::info!(
-                guard = guard.guard,
-                state = guard.state.as_str(),
-                percentage = guard.percentage,
-                incident = guard.incident.map(|i| i.id),
-                "Status of the guard"
-            );
-            for trigger in guard.triggers {
-                tracing::info!(
-                    guard = guard.guard,
-                    trigger = trigger.trigger,
-                    verdict = trigger.verdict,
-                    value = trigger.text,
-                    threshold = trigger.threshold_text,
-                    held_seconds = trigger.held_seconds,
-                    for_seconds = trigger.for_seconds,
-                    reason = trigger.reason,
-                    "Status of the trigger"
-                );
-            }
-        }
+    /// Has the ticks after this instant fetched.
+    fn owe(&self, since: Timestamp) {
+        self.catch_up.send_modify(|owed| *owed = CatchUp { generation: owed.generation + 1, since: Some(since) });
     }
 
-    /// Shows the present state to whoever looks.
-    fn publish(&mut self) {
-        self.dirty = false;
-        let guards = self.engine.status();
-        let queues: Vec<Queue> = self
-            .outbox
-            .depths()
-            .into_iter()
-            .map(|d| Queue {
-                receiver: d.receiver,
-                waiting: d.length,
-                oldest_seconds: d.oldest.unwrap_or_default().as_secs_f64(),
-            })
-            .collect();
+    /// What is read at the start only.
+    fn say_what_needs_a_restart(&self, new: &Settings) {
         let world = self.world.borrow();
-        telemetry::Status {
-            guards: &guards,
-            queues: &queues,
-            reload_success: self.reload_success,
-            loaded_at: self.loaded_at,
+        let old = &world.settings;
+        let changed = [
+            ("http.listen", new.http.listen != self.listen),
+            ("state", new.state != old.state),
+            ("leader_election", new.leader_election != old.leader_election),
+        ];
+        for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+            tracing::warn!(key, "This is read at the start only: restart to use it");
         }
-        .publish();
-        self.snapshot.send_replace(Snapshot {
-            version: crate::VERSION,
-            dry_run: self.dry_run,
-            started_at: self.started_at,
-            last_tick: self.last_tick,
-            interval: world.settings.evaluation.interval,
-            token_file: world.settings.http.token_file.clone(),
-            config_loaded_at: self.loaded_at,
-            config_reload_success: self.reload_success,
-            guards,
-            incidents: self.engine.incidents(),
-            receivers: queues,
-        });
-    }
-
-    /// A notification about Ripcord itself.
-    fn notice(&self, event: Event, summary: String) -> Notification {
-        let now = self.clock.now();
-        Notification {
-            id: format!("{}-{}", event.as_str(), now.strftime("%Y%m%dT%H%M%S%.3fZ")),
-            event,
-            severity: Severity::Info,
-            time: now,
-            guard: None,
-            guards: Vec::new(),
-            incident: None,
-            summary,
-            advice: "Nothing.".to_owned(),
-            trigger: None,
-            rollback: None,
-            dry_run: self.dry_run,
-        }
-    }
-
-    /// The first notification.
-    fn started(&self) -> Notification {
-        let guards: Vec<String> = self.world.borrow().settings.guards.iter().map(|g| g.name.clone()).collect();
-        let mut named = guards.iter().take(NAMED_GUARDS).cloned().collect::<Vec<_>>().join(", ");
-        if guards.len() > NAMED_GUARDS {
-            named.push_str(&format!(" and {} more", guards.len() - NAMED_GUARDS));
-        }
-        self.notice(Event::WatchdogStarted, format!("Ripcord {} watches {named}", crate::VERSION))
     }
 
     /// The guards whose rollback is not done.
     fn rolling_back(&self) -> Vec<String> {
-        let all = self.engine.status().into_iter();
+        let all = self.core.engine().status().into_iter();
         all.filter(|g| g.state == GuardState::RollingBack).map(|g| g.guard).collect()
-    }
-
-    /// The last notification. A rollback that is not done makes it urgent: nobody goes on with it.
-    fn stopping(&self) -> Notification {
-        let unfinished = self.rolling_back();
-        if unfinished.is_empty() {
-            return self
-                .notice(Event::WatchdogStopping, "Ripcord stops: nothing is watched until it runs again".to_owned());
-        }
-        let summary = format!("Ripcord stops with a rollback that is not done: {}", unfinished.join(", "));
-        Notification {
-            severity: Severity::Critical,
-            advice: "Look at the share of these guards now: what was sent stays sent, the rest is not done.".to_owned(),
-            guards: unfinished,
-            ..self.notice(Event::WatchdogStopping, summary)
-        }
     }
 }
 
-/// `rollback.not_recovered` as Kubernetes writes reasons: `RipcordRollbackNotRecovered`.
-fn reason_word(event: Event) -> String {
-    let words = event.as_str().split(['.', '_']).map(|word| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
-    });
-    std::iter::once("Ripcord".to_owned()).chain(words).collect()
+impl Post for Outbox {
+    fn put(&self, notification: &Notification, ticket: u64, except: Option<&str>) {
+        match except {
+            Some(receiver) => self.put_except(notification, ticket, receiver),
+            None => Self::put(self, notification, ticket),
+        }
+    }
+
+    fn open(&self, ticket: u64) {
+        Self::open(self, ticket);
+    }
+
+    fn contents(&self) -> Contents {
+        Self::contents(self)
+    }
+}
+
+/// Waits until then, or for ever.
+async fn until(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn runbooks(settings: &Settings) -> BTreeMap<String, String> {

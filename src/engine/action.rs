@@ -216,6 +216,9 @@ pub enum Event {
     /// A person has seen the incident.
     #[serde(rename = "guard.acknowledged")]
     GuardAcknowledged,
+    /// A receiver did not get a notification and never will.
+    #[serde(rename = "notification.lost")]
+    NotificationLost,
 }
 
 impl Event {
@@ -239,6 +242,7 @@ impl Event {
             Self::GuardPaused => "guard.paused",
             Self::GuardRearmed => "guard.rearmed",
             Self::GuardAcknowledged => "guard.acknowledged",
+            Self::NotificationLost => "notification.lost",
         }
     }
 }
@@ -301,7 +305,7 @@ pub enum Record {
         /// Why it was not used.
         reason: String,
     },
-    /// A rollback ended: `succeeded`, `failed`, `verified`, `not_recovered`, `cannot_see`.
+    /// A rollback ended or goes on: `succeeded`, `failed`, `verified`, `not_recovered`, `cannot_see`, `at_target`, `resumed`, `abandoned`.
     Rollback {
         /// The guard.
         guard: String,

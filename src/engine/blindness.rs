@@ -4,10 +4,11 @@
 //! too little traffic to tell, nobody can mend anything: it is said once, for the record, so that a quiet night pages nobody. With the
 //! traffic known to be at 0 % a series that counts nothing is what one expects, and nothing is said at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Event, Notification, Severity};
 use super::guard::{Guard, GuardState, Trigger};
@@ -18,12 +19,13 @@ use super::trigger::{Verdict, since};
 use super::words;
 
 /// The stories of not seeing that are going on, one per severity.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Blindness {
     stories: BTreeMap<Severity, Story>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Story {
     id: String,
     pages: u32,
@@ -49,51 +51,72 @@ fn severity(trigger: &Trigger, unknown: &Unknown, share: Option<u8>) -> Option<S
     })
 }
 
+impl Trigger {
+    /// Notes at `at` how urgent it is that the trigger does not see, `None` where it sees or need not. Whether it is to be told as blind
+    /// from now on.
+    fn goes_dark(&mut self, severity: Option<Severity>, at: Timestamp, blind_after: Duration, paused: bool) -> bool {
+        let Some(severity) = severity else {
+            self.dark = None;
+            self.blind = None;
+            return false;
+        };
+        let dark_since = match self.dark {
+            Some((was, dark_since)) if was == severity => dark_since,
+            _ => at,
+        };
+        self.dark = Some((severity, dark_since));
+        if self.blind == Some(severity) {
+            return false;
+        }
+        self.blind = None;
+        let tells = !paused && since(dark_since, at) >= blind_after;
+        if tells {
+            self.blind = Some(severity);
+        }
+        tells
+    }
+}
+
 impl Blindness {
-    /// Looks at every trigger after a tick at `at`, and says what can no longer be seen and what can again.
-    pub fn tick(&mut self, guards: &mut [Guard], blind_after: Duration, at: Timestamp, now: Timestamp) -> Vec<Action> {
+    /// Looks at every trigger after a tick at `at`, and says what can no longer be seen and what can again. `took` says of each guard
+    /// whether it took the tick: of the others nothing new is known.
+    pub fn tick(
+        &mut self,
+        guards: &mut [Guard],
+        took: &[bool],
+        blind_after: Duration,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
         let mut newly: BTreeMap<Severity, Vec<Found>> = BTreeMap::new();
-        let mut still: BTreeMap<Severity, u32> = BTreeMap::new();
-        for guard in guards.iter_mut() {
+        let mut still: BTreeSet<Severity> = BTreeSet::new();
+        for (guard, took) in guards.iter_mut().zip(took) {
             let share = guard.share.as_ref().ok().copied();
             let name = guard.name().to_owned();
             let paused = guard.state == GuardState::Paused;
             for trigger in &mut guard.triggers {
-                let unknown = match trigger.assessment.as_ref().map(|a| &a.verdict) {
-                    Some(Verdict::Unknown(unknown)) => unknown.clone(),
-                    _ => {
-                        trigger.dark = None;
-                        trigger.blind = None;
-                        continue;
-                    }
-                };
-                let Some(severity) = severity(trigger, &unknown, share) else {
-                    trigger.dark = None;
-                    trigger.blind = None;
-                    continue;
-                };
-                let dark_since = match trigger.dark {
-                    Some((was, dark_since)) if was == severity => dark_since,
-                    _ => at,
-                };
-                trigger.dark = Some((severity, dark_since));
-                if trigger.blind != Some(severity) {
-                    trigger.blind = None;
-                    if !paused && since(dark_since, at) >= blind_after {
-                        trigger.blind = Some(severity);
-                        newly.entry(severity).or_default().push(Found {
-                            guard: name.clone(),
-                            trigger: words::label(&trigger.settings),
-                            reason: unknown.to_string(),
-                        });
+                let before = trigger.blind;
+                if *took {
+                    let not_seen = match trigger.assessment.as_ref().map(|a| &a.verdict) {
+                        Some(Verdict::Unknown(unknown)) => {
+                            severity(trigger, unknown, share).map(|severity| (severity, unknown.to_string()))
+                        }
+                        _ => None,
+                    };
+                    if trigger.goes_dark(not_seen.as_ref().map(|n| n.0), at, blind_after, paused)
+                        && let Some((severity, reason)) = not_seen
+                    {
+                        let label = words::label(&trigger.settings);
+                        newly.entry(severity).or_default().push(Found { guard: name.clone(), trigger: label, reason });
                     }
                 }
-                if let Some(severity) = trigger.blind {
-                    *still.entry(severity).or_default() += 1;
+                still.extend(trigger.blind);
+                if trigger.blind != before {
+                    actions.push(Action::Journal);
                 }
             }
         }
-        let mut actions = Vec::new();
         for (severity, found) in newly {
             let story = self.stories.entry(severity).or_insert_with(|| Story {
                 id: incident::id(&format!("watchdog-blind-{}", severity.as_str()), at),
@@ -102,7 +125,7 @@ impl Blindness {
             actions.push(Action::Journal);
             actions.push(Action::Notify(blind(story, severity, &found, blind_after, now)));
         }
-        let over: Vec<_> = self.stories.keys().filter(|s| !still.contains_key(s)).copied().collect();
+        let over: Vec<_> = self.stories.keys().filter(|s| !still.contains(s)).copied().collect();
         for severity in over {
             let Some(mut story) = self.stories.remove(&severity) else { continue };
             actions.push(Action::Journal);

@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Event, Notification, RollbackFacts, Severity, TriggerFacts};
 use super::input::{StepReport, StepResult};
+use super::words;
+
+/// The first lines of a timeline that are kept for ever: how it began, and the first failures.
+const FIRST_LINES: usize = 20;
+
+/// The last lines that are kept, besides: a dozen attempts with their steps. A rollback that fails all night notes a thousand.
+const LAST_LINES: usize = 30;
+
+/// Steps that an incident keeps reports of, at least. A rollback has a handful; only reloads under way could bring ever new ones.
+const MOST_STEPS: usize = 100;
 
 /// One story of a guard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,8 +51,11 @@ pub struct Incident {
     pub verification: Option<Verification>,
     /// When a person said to have seen it.
     pub acknowledged_at: Option<Timestamp>,
-    /// What happened, in order.
+    /// What happened, in order. Of a long story the middle is left out, and one entry there says so.
     pub timeline: Vec<TimelineEntry>,
+    /// How many lines of the timeline are left out.
+    #[serde(default)]
+    pub(super) left_out: u32,
     /// Whether it began as a dry run: nothing was changed, so that there is nothing to latch.
     #[serde(default)]
     pub dry_run: bool,
@@ -52,6 +65,9 @@ pub struct Incident {
     /// Whether it was paged that a trigger fires and the guard is latched.
     #[serde(default)]
     pub(super) latched_page: bool,
+    /// Whether the change of the present rung was cut off and taken up again: what is found there then may be its own work.
+    #[serde(default)]
+    pub(super) resumed: bool,
     /// Failed attempts of the present rung, for the backoff and so that only the first one pages.
     pub(super) failures: u32,
     /// Pages sent so far, for their ids.
@@ -137,9 +153,11 @@ impl Incident {
             verification: None,
             acknowledged_at: None,
             timeline: Vec::new(),
+            left_out: 0,
             dry_run: false,
             calm: false,
             latched_page: false,
+            resumed: false,
             failures: 0,
             pages: 0,
             fresh_clear_since: None,
@@ -152,6 +170,7 @@ impl Incident {
     pub(super) fn begin_rung(&mut self, to: u8, steps: &[String]) {
         self.to_percentage = to;
         self.attempt += 1;
+        self.resumed = false;
         self.failures = 0;
         self.error = None;
         self.accepted_at = None;
@@ -168,16 +187,39 @@ impl Incident {
 
     /// Notes what came of a step. A step that was changed by an earlier attempt stays changed: that it is found there afterwards says
     /// nothing new.
-    pub(super) fn note_step(&mut self, report: StepReport) {
+    pub(super) fn note_step(&mut self, mut report: StepReport) {
+        report.detail = report.detail.map(|detail| words::bounded(&detail));
+        let room = self.steps.len() < MOST_STEPS;
         match self.steps.iter_mut().find(|s| s.step == report.step) {
             Some(known) if known.result == StepResult::Changed && report.result == StepResult::AlreadyThere => {}
             Some(known) => *known = report,
-            None => self.steps.push(report),
+            None if room => self.steps.push(report),
+            None => {}
         }
     }
 
-    pub(super) fn note(&mut self, time: Timestamp, text: impl Into<String>) {
-        self.timeline.push(TimelineEntry { time, text: text.into() });
+    /// Begins another attempt of the present rung, where the one before was cut off.
+    pub(super) fn take_up(&mut self, now: Timestamp, why: &str) {
+        self.attempt += 1;
+        self.resumed = true;
+        self.note(now, why);
+    }
+
+    /// Notes a line in the timeline. Once there are too many, the middle ones make room.
+    pub(super) fn note(&mut self, time: Timestamp, text: impl AsRef<str>) {
+        self.timeline.push(TimelineEntry { time, text: words::bounded(text.as_ref()) });
+        if self.timeline.len() <= FIRST_LINES + 1 + LAST_LINES {
+            return;
+        }
+        if self.left_out == 0 {
+            // The entry that says so takes the place of one more.
+            self.timeline.remove(FIRST_LINES);
+            self.left_out = 1;
+        } else {
+            self.timeline.remove(FIRST_LINES + 1);
+        }
+        self.left_out = self.left_out.saturating_add(1);
+        self.timeline[FIRST_LINES].text = format!("{} lines are left out here", self.left_out);
     }
 
     /// A page of this incident, and the timeline's entry for it. Its id is the incident's with a number that counts its pages.

@@ -4,15 +4,18 @@
 //! - `input`: what it is told; `action`: what it asks for; `settings`: what it must know of the configuration
 //! - `trigger`: from a reading to a verdict, and the held clock; `low_traffic` and `baseline`: the formulas behind it
 //! - `guard`: the states of one guard; `incident`: its stories and their pages; `blindness`: what cannot be seen
+//! - `memory`: what an engine remembers, so that another can go on; `fingerprint`: whether a trigger is still the same
 //! - `status`: what it would say of itself; `words`: how numbers are said
 
 mod action;
 mod baseline;
 mod blindness;
+mod fingerprint;
 mod guard;
 mod incident;
 mod input;
 mod low_traffic;
+mod memory;
 mod settings;
 mod status;
 #[cfg(test)]
@@ -32,6 +35,7 @@ pub use input::{
     Unknown,
 };
 pub use low_traffic::needed_for_quantile;
+pub use memory::Memory;
 pub use settings::{
     GuardSettings, Levels, Measure, RollbackSettings, Settings, Side, Stage, TriggerAction, TriggerSettings, Unit,
 };
@@ -41,6 +45,10 @@ pub use words::duration as duration_in_words;
 
 use blindness::Blindness;
 use guard::{Guard, Rules};
+
+/// The intervals that history is replayed for, besides the times of a trigger: a breach that began with a few ticks unseen, and the tick
+/// that is being asked for meanwhile.
+const LOOK_BACK_INTERVALS: u32 = 6;
 
 /// The engine: all guards and what they remember.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +74,57 @@ impl Engine {
     ///
     /// They come as one journal entry, then every change, then every page: no guard's change waits for another's page.
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
-        let mut actions = self.decide(input, now);
+        let actions = self.decide(input, now);
+        self.in_order(actions)
+    }
+
+    /// What the engine remembers and cannot be made again from its settings.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            guards: self.guards.iter().map(|guard| (guard.name().to_owned(), guard.memory())).collect(),
+            blindness: self.blindness.clone(),
+        }
+    }
+
+    /// An engine that goes on where the memory's left off, and what is to be done at once: rollbacks that were under way are taken up
+    /// again, and what is no longer configured is told. From a memory of nothing it is a new engine, and there is nothing to do.
+    pub fn resume(settings: Settings, mut memory: Memory, now: Timestamp) -> (Self, Vec<Action>) {
+        let mut engine = Self::new(settings);
+        engine.blindness = memory.blindness;
+        let mut actions = Vec::new();
+        for guard in &mut engine.guards {
+            let Some(remembered) = memory.guards.remove(guard.name()) else { continue };
+            let (recalled, told) = Guard::recall(guard.settings.clone(), remembered, now, engine.rules);
+            *guard = recalled;
+            actions.extend(told);
+            actions.extend(guard.take_up(now, engine.rules));
+        }
+        for (name, gone) in memory.guards {
+            actions.extend(gone.end(&name, now, engine.rules));
+        }
+        if !actions.is_empty() {
+            actions.push(Action::Journal);
+        }
+        let actions = engine.in_order(actions);
+        (engine, actions)
+    }
+
+    /// Up to when history is in the clocks of every guard; `None` when there is a guard of which nothing was ever seen.
+    ///
+    /// Ticks that are younger than this are worth replaying: each guard takes those that it has not seen.
+    pub fn seen_until(&self) -> Option<Timestamp> {
+        self.guards.iter().map(Guard::seen_until).min().flatten()
+    }
+
+    /// How far back an engine that remembers nothing must look for its clocks to be what they would be had it watched all the time: a
+    /// breach may have been held for this long, and clear may have been about to end it.
+    pub fn look_back(&self) -> Duration {
+        let triggers = self.guards.iter().flat_map(|guard| &guard.triggers);
+        let longest = triggers.map(|t| t.settings.hold_for + t.settings.clear_for).max().unwrap_or_default();
+        longest + self.rules.interval * LOOK_BACK_INTERVALS
+    }
+
+    fn in_order(&self, mut actions: Vec<Action>) -> Vec<Action> {
         if self.rules.dry_run {
             actions.iter_mut().for_each(Action::mark_dry_run);
         }
@@ -85,7 +143,7 @@ impl Engine {
             Input::Command { guard, command } => {
                 self.with_guard(&guard, |guard, rules| guard.command(command, now, rules))
             }
-            Input::Reconfigure(settings) => self.reconfigure(settings),
+            Input::Reconfigure(settings) => self.reconfigure(settings, now),
         }
     }
 
@@ -100,7 +158,7 @@ impl Engine {
 
     fn tick(&mut self, tick: &Tick, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
-        let new = self.guards.iter().any(|guard| guard.accepts(tick.at, tick.kind, now));
+        let took: Vec<_> = self.guards.iter().map(|guard| guard.accepts(tick.at, tick.kind, now)).collect();
         for guard in &mut self.guards {
             match tick.guards.get(guard.name()) {
                 Some(observation) => actions.extend(guard.tick(observation, tick.at, tick.kind, now, self.rules)),
@@ -111,42 +169,28 @@ impl Engine {
                 None => {}
             }
         }
-        if new && tick.kind == TickKind::Live {
-            actions.extend(self.blindness.tick(&mut self.guards, self.blind_after, tick.at, now));
+        if took.contains(&true) && tick.kind == TickKind::Live {
+            actions.extend(self.blindness.tick(&mut self.guards, &took, self.blind_after, tick.at, now));
         }
         actions
     }
 
-    fn reconfigure(&mut self, settings: Settings) -> Vec<Action> {
+    fn reconfigure(&mut self, settings: Settings, now: Timestamp) -> Vec<Action> {
         let mut actions = vec![Action::Journal];
         self.rules = Rules::of(&settings);
         self.blind_after = settings.blind_after;
         let mut old = std::mem::take(&mut self.guards);
-        let mut note = |guard: &str, reason: String| {
-            actions.push(Action::Record(Record::Ignored { guard: Some(guard.to_owned()), reason }));
-        };
         for settings in settings.guards {
-            match old.iter().position(|g| g.name() == settings.name) {
-                Some(at) => {
-                    let mut guard = old.swap_remove(at);
-                    for trigger in guard.reconfigure(settings) {
-                        note(
-                            guard.name(),
-                            format!("the trigger {trigger} is new or changed: its clock starts from nothing"),
-                        );
-                    }
-                    self.guards.push(guard);
-                }
-                None => self.guards.push(Guard::new(settings)),
-            }
-        }
-        for gone in &old {
-            note(gone.name(), "the guard is no longer configured: it is not watched any more".to_owned());
+            let known = old.iter().position(|g| g.name() == settings.name).map(|at| old.remove(at));
+            let (guard, told) = match known {
+                Some(guard) => guard.reload(settings, now, self.rules),
+                None => (Guard::new(settings), Vec::new()),
+            };
+            actions.extend(told);
+            self.guards.push(guard);
         }
         for gone in old {
-            if let Some(incident) = gone.incident {
-                actions.push(Action::AbandonChange { guard: incident.guard, incident: incident.id });
-            }
+            actions.extend(gone.memory().end(gone.name(), now, self.rules));
         }
         actions
     }

@@ -132,7 +132,8 @@ impl TriggerSettings {
         Assessment {
             verdict,
             value: window.as_ref().ok().map(|w| w.value),
-            baseline: reading.baseline.as_ref().and_then(|b| b.as_ref().ok()).copied(),
+            // Only a number may get into a page and the journal: JSON has no other.
+            baseline: reading.baseline.as_ref().and_then(|b| b.as_ref().ok()).copied().filter(|b| b.is_finite()),
             threshold: levels.threshold,
             text: window.map_or_else(|unknown| unknown.to_string(), |w| w.text),
             reason,
@@ -290,6 +291,7 @@ pub(super) fn since(from: Timestamp, to: Timestamp) -> Duration {
 
 /// A trigger's clocks.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Clocks {
     /// For how long the breach has been observed; `None` while there is none.
     pub held: Option<Duration>,

@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use super::settings::{Measure, TriggerSettings, Unit};
 
+/// The characters of a text from outside, an error of the API server say, that are kept and told: what went wrong stands at its beginning,
+/// and neither the journal nor a page has room for a dump.
+const LONGEST_TEXT: usize = 2000;
+
+/// A text from outside, cut where it is too long.
+pub fn bounded(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A part of one in percent: `3.1 %`.
 pub fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
@@ -108,6 +120,14 @@ fn trimmed(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_from_outside_has_its_length() {
+        assert_eq!(bounded("refused"), "refused");
+        let fits = "ä".repeat(LONGEST_TEXT);
+        assert_eq!(bounded(&fits), fits);
+        assert_eq!(bounded(&format!("{fits}x")), format!("{fits} …"));
+    }
 
     #[test]
     fn numbers_are_said_the_way_people_say_them() {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::config;
 use crate::engine::{Command, Incident};
 
-use super::{Request, Server};
+use super::{Refusal, Request, Server};
 
 /// How long a request may wait for the event loop, which handles one in well under a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -85,7 +85,16 @@ pub async fn command(
     }
     match tokio::time::timeout(ANSWER_WITHIN, answered).await {
         Ok(Ok(Ok(()))) => Json(Answer { done: true, error: None }).into_response(),
-        Ok(Ok(Err(reason))) => refuse(StatusCode::CONFLICT, reason),
+        Ok(Ok(Err(Refusal::Ignored(reason)))) => refuse(StatusCode::CONFLICT, reason),
+        Ok(Ok(Err(Refusal::NotLeading { leader }))) => {
+            let text = match leader {
+                Some(leader) => format!("this replica stands by, and {leader} leads: ask that one"),
+                None => {
+                    "this replica does not lead, and it knows of none that does: try again in a few seconds".to_owned()
+                }
+            };
+            refuse(StatusCode::SERVICE_UNAVAILABLE, text)
+        }
         _ => refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord did not answer: look at its log".to_owned()),
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::telemetry::Metrics;
 
-pub use snapshot::{Queue, Request, Snapshot};
+pub use snapshot::{Lost, Queue, Refusal, Request, Snapshot};
 
 /// Ticks that may be missing before `/healthz` fails: enough for a slow Prometheus, too few for a loop that stands still.
 const HEALTHY_INTERVALS: u32 = 6;

@@ -17,7 +17,19 @@ pub struct Request {
     /// What is asked.
     pub command: Command,
     /// Nothing when it is done; otherwise why not.
-    pub answer: oneshot::Sender<Result<(), String>>,
+    pub answer: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Why a request is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The guard's state has no room for it.
+    Ignored(String),
+    /// Another replica leads, or none does yet.
+    NotLeading {
+        /// Who leads, as far as this replica knows.
+        leader: Option<String>,
+    },
 }
 
 /// The daemon's state at one moment. It serializes to the body of `GET /api/v1/status`.
@@ -27,6 +39,10 @@ pub struct Snapshot {
     pub version: &'static str,
     /// Whether it changes nothing.
     pub dry_run: bool,
+    /// Whether it decides and acts; otherwise it stands by.
+    pub leads: bool,
+    /// Who leads, as far as it knows; absent without leader election.
+    pub leader: Option<String>,
     /// When it started.
     pub started_at: Timestamp,
     /// The last tick that was decided on.
@@ -41,6 +57,10 @@ pub struct Snapshot {
     pub config_loaded_at: Timestamp,
     /// Whether the last try to load one worked.
     pub config_reload_success: bool,
+    /// When the state was last written; absent while it was not, and where none is kept.
+    pub state_saved_at: Option<Timestamp>,
+    /// Why the state cannot be written or read; absent while it can.
+    pub state_error: Option<String>,
     /// The guards, in the order of their names.
     pub guards: Vec<GuardStatus>,
     /// The incidents, open and kept, the newest first.
@@ -48,6 +68,23 @@ pub struct Snapshot {
     pub incidents: Vec<Incident>,
     /// What waits for each receiver.
     pub receivers: Vec<Queue>,
+    /// The latest notifications that were lost, the oldest first.
+    pub lost: Vec<Lost>,
+}
+
+/// A notification that its receiver did not get.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lost {
+    /// The receiver.
+    pub receiver: String,
+    /// When it was given up.
+    pub time: Timestamp,
+    /// What it told.
+    pub event: &'static str,
+    /// Its line.
+    pub summary: String,
+    /// Why it is lost.
+    pub reason: String,
 }
 
 /// What waits for one receiver.

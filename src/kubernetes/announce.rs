@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -97,7 +98,7 @@ impl Cluster {
 
     async fn metadata(&self, object: &ObjectRef) -> Result<ObjectMeta, CallError> {
         let ObjectRef { kind, namespace, name } = object;
-        // Both are read as their metadata alone; the type says only under which address.
+        // All are read as their metadata alone; the type says only under which address.
         let get = |client| async move {
             match kind {
                 Kind::Deployment => Api::<Deployment>::namespaced(client, namespace)
@@ -107,6 +108,9 @@ impl Cluster {
                 Kind::ConfigMap => {
                     Api::<ConfigMap>::namespaced(client, namespace).get_metadata(name).await.map(|found| found.metadata)
                 }
+                Kind::Lease => {
+                    Api::<Lease>::namespaced(client, namespace).get_metadata(name).await.map(|found| found.metadata)
+                }
             }
         };
         self.call(&Call::new(Verb::Get, object), get).await
@@ -114,7 +118,7 @@ impl Cluster {
 }
 
 /// The pod's name, or the host's.
-fn instance() -> &'static str {
+pub(super) fn instance() -> &'static str {
     static INSTANCE: OnceLock<String> = OnceLock::new();
     INSTANCE.get_or_init(|| {
         let named =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,11 +14,11 @@ use crate::engine::{Progress, StepReport, StepResult};
 
 use super::cluster::Cluster;
 use super::rollout::{self, Target};
-use super::step::Done;
-use super::{config_map, deployment_env};
+use super::step::{Done, StepError};
+use super::{Permit, config_map, deployment_env};
 
 /// What to change.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct ChangePlan {
     /// The steps, in order.
     pub steps: Vec<Step>,
@@ -31,14 +32,56 @@ pub struct ChangePlan {
     pub dry_run: bool,
     /// How long the API server may take to accept one change. Its admission webhooks may need up to 30 s.
     pub patience: Duration,
+    /// Asked right before every write, dry runs included. Once it says no nothing more is sent.
+    pub permit: Permit,
+}
+
+impl std::fmt::Debug for ChangePlan {
+    /// All but the permit, which has nothing to show.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChangePlan")
+            .field("steps", &self.steps)
+            .field("vars", &self.vars)
+            .field("rollback", &self.rollback)
+            .field("rollout_timeout", &self.rollout_timeout)
+            .field("dry_run", &self.dry_run)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a step is done.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct How {
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
     pub(super) rollback: bool,
     pub(super) dry_run: bool,
     pub(super) patience: Duration,
+    pub(super) gate: &'a Gate,
+}
+
+/// What every write of a change passes: closed by the cancelling of the change, or by its permit.
+pub(super) struct Gate {
+    cancelled: AtomicBool,
+    permit: Permit,
+}
+
+impl Gate {
+    fn new(permit: Permit) -> Self {
+        Self { cancelled: AtomicBool::new(false), permit }
+    }
+
+    fn close(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Whether a write may be sent now.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_cancelled() && (self.permit)()
+    }
 }
 
 /// How a change ended. The reports say the same in more detail.
@@ -48,7 +91,7 @@ pub enum Outcome {
     Completed,
     /// A step or a rollout failed.
     Failed,
-    /// It was cancelled. What was sent stays sent.
+    /// It was cancelled, or the permit was withdrawn. What was sent stays sent.
     Cancelled,
 }
 
@@ -56,8 +99,9 @@ impl Cluster {
     /// Carries out a change and reports what happens as it happens. Nothing is tried after a step that failed.
     /// Repeating it is safe: a step that is done already changes nothing, and its rollout is waited for again.
     ///
-    /// When `cancel` ends, the step under way is finished (each of its calls has a time-out), nothing more is begun or
-    /// reported.
+    /// When `cancel` ends, nothing more is written. A step that has sent its write already is finished (each of its
+    /// calls has a time-out) and reported; nothing else is begun or reported. The plan's permit is asked before every
+    /// write, and its no ends the change in the same way.
     pub async fn carry_out(
         &self,
         plan: &ChangePlan,
@@ -65,23 +109,39 @@ impl Cluster {
         cancel: impl Future<Output = ()> + Send,
     ) -> Outcome {
         let mut cancel = pin!(cancel.fuse());
+        let gate = Gate::new(plan.permit.clone());
         let mut rollouts = Vec::new();
         for step in &plan.steps {
             if (&mut cancel).now_or_never().is_some() {
                 return Outcome::Cancelled;
             }
             let name = step.name();
-            match self.step(step, plan).await {
+            let ended = {
+                let mut under_way = pin!(self.step(step, plan, &gate));
+                // The cancelling is looked at whenever the step goes on, so the gate is closed before its next write.
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = &mut cancel => gate.close(),
+                        ended = &mut under_way => break ended,
+                    }
+                }
+            };
+            match ended {
                 Ok(Done { result, detail, rollout }) => {
                     report(Progress::Step(StepReport { step: name, result, detail }));
                     rollouts.extend(rollout);
                 }
-                Err(error) => {
+                Err(StepError::HeldBack) => return Outcome::Cancelled,
+                Err(StepError::Failed(error) | StepError::Conflict(error)) => {
                     let (result, detail) = (StepResult::Failed, Some(error.clone()));
                     report(Progress::Step(StepReport { step: name.clone(), result, detail }));
                     report(Progress::Failed { step: name, error });
                     return Outcome::Failed;
                 }
+            }
+            if gate.is_cancelled() {
+                return Outcome::Cancelled;
             }
         }
         report(Progress::Accepted);
@@ -100,8 +160,8 @@ impl Cluster {
         Outcome::Completed
     }
 
-    async fn step(&self, step: &Step, plan: &ChangePlan) -> Result<Done, String> {
-        let how = How { rollback: plan.rollback, dry_run: plan.dry_run, patience: plan.patience };
+    async fn step(&self, step: &Step, plan: &ChangePlan, gate: &Gate) -> Result<Done, StepError> {
+        let how = How { rollback: plan.rollback, dry_run: plan.dry_run, patience: plan.patience, gate };
         match step {
             Step::DeploymentEnv(step) => deployment_env::Change::new(step, &plan.vars, how).carry_out(self).await,
             Step::ConfigMap(step) => config_map::Change::new(step, &plan.vars, how).carry_out(self).await,

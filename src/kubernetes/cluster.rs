@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,13 +94,77 @@ impl Cluster {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let ObjectRef { namespace, name, .. } = object;
-        let get = |client| async move { Api::<K>::namespaced(client, namespace).get(name).await };
-        self.call(&Call::new(Verb::Get, object), get).await
+        self.get_within(CALL_TIMEOUT, object).await
     }
 
-    /// Patches an object and returns it as the server then has it.
-    pub(super) async fn patch<K, P>(&self, object: &ObjectRef, patch: &Patch<P>, how: How) -> Result<K, CallError>
+    /// Reads an object, within a time.
+    pub(super) async fn get_within<K>(&self, limit: Duration, object: &ObjectRef) -> Result<K, CallError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let ObjectRef { namespace, name, .. } = object;
+        let get = |client| async move { Api::<K>::namespaced(client, namespace).get(name).await };
+        self.call_within(limit, &Call::new(Verb::Get, object), get).await
+    }
+
+    /// Creates an object that nobody else has created, within a time, and returns it as the server then has it.
+    pub(super) async fn create_within<K>(&self, limit: Duration, object: &ObjectRef, new: &K) -> Result<K, CallError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let ObjectRef { namespace, .. } = object;
+        let params = &writing();
+        let send = |client| async move { Api::<K>::namespaced(client, namespace).create(params, new).await };
+        self.call_within(limit, &Call::new(Verb::Create, object), send).await
+    }
+
+    /// Replaces an object in the state that its own resourceVersion names, within a time, and returns it as the server
+    /// then has it.
+    pub(super) async fn replace_within<K>(&self, limit: Duration, object: &ObjectRef, by: &K) -> Result<K, CallError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let ObjectRef { namespace, name, .. } = object;
+        let params = &writing();
+        let send = |client| async move { Api::<K>::namespaced(client, namespace).replace(name, params, by).await };
+        self.call_within(limit, &Call::new(Verb::Replace, object), send).await
+    }
+
+    /// Patches an object for a change, if its gate still lets it through, and returns it as the server then has it. The
+    /// gate is asked here, so that no write of a step gets around it.
+    pub(super) async fn patch<K, P>(&self, object: &ObjectRef, patch: &Patch<P>, how: How<'_>) -> Result<K, CallError>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+        P: Serialize + std::fmt::Debug,
+    {
+        if !how.gate.is_open() {
+            return Err(CallError::held_back(&Call::new(Verb::Patch, object)));
+        }
+        self.patch_within(how.patience, object, patch, how.dry_run).await
+    }
+
+    /// Patches an object, within a time.
+    pub(super) async fn patch_within<K, P>(
+        &self,
+        limit: Duration,
+        object: &ObjectRef,
+        patch: &Patch<P>,
+        dry_run: bool,
+    ) -> Result<K, CallError>
     where
         K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -109,14 +173,10 @@ impl Cluster {
         P: Serialize + std::fmt::Debug,
     {
         let ObjectRef { namespace, name, .. } = object;
-        let params = PatchParams {
-            dry_run: how.dry_run,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
+        let params = PatchParams { dry_run, field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let params = &params;
         let send = |client| async move { Api::<K>::namespaced(client, namespace).patch(name, params, patch).await };
-        self.call_within(how.patience, &Call::new(Verb::Patch, object), send).await
+        self.call_within(limit, &Call::new(Verb::Patch, object), send).await
     }
 
     /// Makes one call, within [`CALL_TIMEOUT`].
@@ -192,6 +252,11 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").field("url", &self.shared.config.cluster_url).finish_non_exhaustive()
     }
+}
+
+/// The parameters of a create or a replace.
+fn writing() -> PostParams {
+    PostParams { dry_run: false, field_manager: Some(FIELD_MANAGER.to_owned()) }
 }
 
 /// rustls chooses no provider by itself where two are compiled in, and panics at the first connection.

@@ -19,16 +19,16 @@ pub(super) struct Change<'a> {
     step: &'a ConfigMap,
     object: ObjectRef,
     values: BTreeMap<String, String>,
-    how: How,
+    how: How<'a>,
 }
 
 impl<'a> Change<'a> {
-    pub(super) fn new(step: &'a ConfigMap, vars: &BTreeMap<String, String>, how: How) -> Self {
+    pub(super) fn new(step: &'a ConfigMap, vars: &BTreeMap<String, String>, how: How<'a>) -> Self {
         let object = ObjectRef { kind: Kind::ConfigMap, namespace: step.namespace.clone(), name: step.name.clone() };
         Self { step, object, values: step::render(&step.data, vars), how }
     }
 
-    pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, String> {
+    pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, StepError> {
         let mut conflicts = Conflicts::default();
         loop {
             match self.attempt(cluster).await {

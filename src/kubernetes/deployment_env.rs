@@ -22,11 +22,11 @@ pub(super) struct Change<'a> {
     object: ObjectRef,
     /// What is to be set, on a rollback with what belongs to a rollback only.
     values: BTreeMap<String, String>,
-    how: How,
+    how: How<'a>,
 }
 
 impl<'a> Change<'a> {
-    pub(super) fn new(step: &'a DeploymentEnv, vars: &BTreeMap<String, String>, how: How) -> Self {
+    pub(super) fn new(step: &'a DeploymentEnv, vars: &BTreeMap<String, String>, how: How<'a>) -> Self {
         let mut values = step::render(&step.env, vars);
         if how.rollback {
             values.extend(step::render(&step.rollback_env, vars));
@@ -35,7 +35,7 @@ impl<'a> Change<'a> {
         Self { step, object, values, how }
     }
 
-    pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, String> {
+    pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, StepError> {
         let mut conflicts = Conflicts::default();
         loop {
             match self.attempt(cluster).await {

@@ -17,6 +17,8 @@ const MAX_CAUSES: usize = 12;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Get,
+    Create,
+    Replace,
     Patch,
 }
 
@@ -35,13 +37,17 @@ impl Call {
     pub(super) fn new(verb: Verb, object: &ObjectRef) -> Self {
         let (word, permission) = match verb {
             Verb::Get => ("read", "get"),
+            Verb::Create => ("create", "create"),
+            Verb::Replace => ("replace", "update"),
             Verb::Patch => ("patch", "patch"),
         };
         let ObjectRef { kind, namespace, name } = object;
+        // RBAC knows no name of an object that is not there yet.
+        let which = if verb == Verb::Create { String::new() } else { format!("/{name}") };
         Self {
             doing: format!("{word} {object}"),
-            permission: format!("{permission} on {}/{name} in namespace {namespace}", kind.resource()),
-            writes: verb == Verb::Patch,
+            permission: format!("{permission} on {}{which} in namespace {namespace}", kind.resource()),
+            writes: verb != Verb::Get,
         }
     }
 }
@@ -89,14 +95,22 @@ pub enum Cause {
     #[error("refused at admission: {0}; change what the policy or webhook objects to, or exempt Ripcord from it")]
     Denied(String),
     /// 404.
-    #[error("it does not exist; correct the namespace and the name in the step, or create it (the server says: {0})")]
+    #[error(
+        "it does not exist; correct the namespace and the name in the configuration, or create it (the server says: {0})"
+    )]
     NotFound(String),
-    /// 409: somebody wrote in between, or the object is another one of the same name.
+    /// 409: somebody wrote in between, the object is another one of the same name, or what was to be created is there.
     #[error("somebody else changed it at the same moment ({0})")]
     Conflict(String),
     /// 400, 422: the server understood and finds the content wrong.
-    #[error("the API server finds the change invalid: {0}; correct the values in the step")]
+    #[error("the API server finds the change invalid: {0}; correct the values in the configuration")]
     Invalid(String),
+    /// 413, and what a server or its etcd says of an object beyond 1 MiB.
+    #[error(
+        "it is larger than what the API server stores in one object, about 1 MiB: {0}; shorten what it holds, or keep Ripcord's state in a \
+         file (state.file)"
+    )]
+    TooLarge(String),
     /// 429.
     #[error("the API server is throttling ({0}); it is overloaded, or its priority levels leave Ripcord too little")]
     Throttled(String),
@@ -108,6 +122,9 @@ pub enum Cause {
         /// The server's words.
         message: String,
     },
+    /// It was never sent: the change was cancelled, or the permit was withdrawn.
+    #[error("it was held back: the change was cancelled, or this Ripcord may not act any more")]
+    HeldBack,
     /// The client could not be set up, or did not understand the answer.
     #[error("{0}")]
     Other(String),
@@ -132,8 +149,17 @@ impl CallError {
         Self { doing: call.doing.clone(), cause }
     }
 
+    pub(super) fn held_back(call: &Call) -> Self {
+        Self { doing: call.doing.clone(), cause: Cause::HeldBack }
+    }
+
+    /// Whether somebody else wrote in between.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.cause, Cause::Conflict(_))
+    }
+
     /// Whether the object does not exist.
-    pub(super) fn is_not_found(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         matches!(self.cause, Cause::NotFound(_))
     }
 
@@ -149,7 +175,7 @@ fn of_status(call: &Call, status: &Status) -> Cause {
     if status.is_not_found() && status.reason == "NotFound" {
         return Cause::NotFound(message);
     }
-    if status.is_conflict() {
+    if status.is_conflict() || status.is_already_exists() {
         return Cause::Conflict(message);
     }
     if status.is_forbidden() {
@@ -165,6 +191,9 @@ fn of_status(call: &Call, status: &Status) -> Cause {
     if message.starts_with("admission webhook ") && message.contains(" denied the request") {
         return Cause::Denied(message);
     }
+    if is_about_size(status) {
+        return Cause::TooLarge(message);
+    }
     match status.code {
         400 | 422 => Cause::Invalid(message),
         401 => Cause::Unauthorized(message),
@@ -172,6 +201,15 @@ fn of_status(call: &Call, status: &Status) -> Cause {
         code @ 500.. => Cause::Server { code, message },
         code => Cause::Other(format!("the API server answered {code}: {message}")),
     }
+}
+
+/// Whether an object is refused for its size. The API server has a status for a request that is too long for itself; for
+/// a ConfigMap's own limit, for etcd's and for that of the connection between them only the words tell.
+fn is_about_size(status: &Status) -> bool {
+    const CONFIG_MAP: &str = "Too long: must have at most 1048576 ";
+    const ETCD: &str = "etcdserver: request is too large";
+    const ETCD_CLIENT: &str = "trying to send message larger than max";
+    status.code == 413 || [CONFIG_MAP, ETCD, ETCD_CLIENT].iter().any(|words| status.message.contains(words))
 }
 
 /// The innermost cause: the layers of the HTTP client say only "client error (Connect)".
@@ -209,6 +247,8 @@ mod tests {
         let webhook = r#"admission webhook "v.example" denied the request: image not signed"#;
         let quota = r#"deployments.apps "web" is forbidden: exceeded quota: compute"#;
         let rbac = r#"deployments.apps "web" is forbidden: User "u" cannot patch resource "deployments" in API group "apps" in the namespace "ns""#;
+        let too_long = r#"ConfigMap "s" is invalid: []: Too long: must have at most 1048576 bytes"#;
+        let etcd = "etcdserver: request is too large";
         let permission = "patch on deployments/web in namespace ns".to_owned();
         let cases = [
             (403, "Forbidden", rbac, Cause::Forbidden { permission, message: rbac.into() }),
@@ -220,6 +260,10 @@ mod tests {
             (409, "Conflict", "changed", Cause::Conflict("changed".into())),
             (422, "Invalid", "bad name", Cause::Invalid("bad name".into())),
             (401, "Unauthorized", "Unauthorized", Cause::Unauthorized("Unauthorized".into())),
+            (409, "AlreadyExists", "there", Cause::Conflict("there".into())),
+            (413, "RequestEntityTooLarge", "limit is 3145728", Cause::TooLarge("limit is 3145728".into())),
+            (422, "Invalid", too_long, Cause::TooLarge(too_long.into())),
+            (500, "", etcd, Cause::TooLarge(etcd.into())),
             (429, "TooManyRequests", "slow down", Cause::Throttled("slow down".into())),
             (
                 500,
@@ -249,6 +293,14 @@ mod tests {
             "could not patch Deployment ns/web: the API server did not answer within 5s, so it is not known whether the change was made \
              (the next try reads first); see whether it is overloaded, or cut off from here"
         );
+    }
+
+    #[test]
+    fn a_create_asks_for_a_permission_without_a_name() {
+        let object = ObjectRef { kind: Kind::Lease, namespace: "ns".into(), name: "ripcord".into() };
+        let permission = |verb| Call::new(verb, &object).permission;
+        assert_eq!(permission(Verb::Create), "create on leases in namespace ns");
+        assert_eq!(permission(Verb::Replace), "update on leases/ripcord in namespace ns");
     }
 
     #[test]

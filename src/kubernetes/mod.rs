@@ -3,6 +3,8 @@
 //! - `cluster`: the connection; every call goes through it and has a time-out
 //! - `object`, `error`: what a call is about, and what a failed one means in words that say what to do
 //! - `change`: a whole change, in order; `deployment_env` and `config_map` are its steps, `rollout` the wait after them
+//! - `document`: what must outlive the process, in a ConfigMap
+//! - `election`: who leads where there are several replicas, by a Lease
 //! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
 //!
 //! Nothing here decides whether to act.
@@ -12,6 +14,8 @@ mod change;
 mod cluster;
 mod config_map;
 mod deployment_env;
+mod document;
+pub mod election;
 mod error;
 mod object;
 pub mod rollout;
@@ -19,12 +23,19 @@ mod share;
 mod step;
 mod variables;
 
+use std::sync::Arc;
+
 pub use announce::{Announcement, AnnouncementType};
 pub use change::{ChangePlan, Outcome};
 pub use cluster::{CALL_TIMEOUT, Cluster, ConnectError};
+pub use document::StoredDocument;
+pub use election::{Election, ElectionEvent, Leadership, LeaseSettings, LossReason};
 pub use error::{CallError, Cause};
 pub use object::{Kind, ObjectRef};
 pub use variables::variables;
 
 /// The name under which the API server records Ripcord's writes (`metadata.managedFields`) and Events.
 pub const FIELD_MANAGER: &str = "ripcord";
+
+/// Says whether writing is permitted right now. Where a leader is elected: whether this process surely leads.
+pub type Permit = Arc<dyn Fn() -> bool + Send + Sync>;

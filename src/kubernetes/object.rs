@@ -4,13 +4,15 @@ use std::fmt;
 
 use crate::config::Step;
 
-/// A kind of object that steps change.
+/// A kind of object that Ripcord reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A Deployment of `apps/v1`.
     Deployment,
     /// A ConfigMap of `v1`.
     ConfigMap,
+    /// A Lease of `coordination.k8s.io/v1`.
+    Lease,
 }
 
 impl Kind {
@@ -19,6 +21,7 @@ impl Kind {
         match self {
             Self::Deployment => "Deployment",
             Self::ConfigMap => "ConfigMap",
+            Self::Lease => "Lease",
         }
     }
 
@@ -27,6 +30,7 @@ impl Kind {
         match self {
             Self::Deployment => "deployments",
             Self::ConfigMap => "configmaps",
+            Self::Lease => "leases",
         }
     }
 
@@ -35,6 +39,7 @@ impl Kind {
         match self {
             Self::Deployment => "apps/v1",
             Self::ConfigMap => "v1",
+            Self::Lease => "coordination.k8s.io/v1",
         }
     }
 }

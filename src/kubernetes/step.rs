@@ -33,12 +33,15 @@ pub(super) enum StepError {
     Conflict(String),
     /// What was tried, on what, and what to do.
     Failed(String),
+    /// The gate was closed before the write: nothing was sent.
+    HeldBack,
 }
 
 impl From<CallError> for StepError {
     fn from(error: CallError) -> Self {
         match error.cause {
             Cause::Conflict(_) => Self::Conflict(error.to_string()),
+            Cause::HeldBack => Self::HeldBack,
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -64,17 +67,19 @@ pub(super) struct Conflicts(u32);
 
 impl Conflicts {
     /// Whether the step is to be begun anew after `error`, from reading on, so that everything is checked again. If
-    /// not, the error for people.
-    pub(super) fn permit_another(&mut self, error: StepError) -> Result<(), String> {
+    /// not, the error in which the step ends.
+    pub(super) fn permit_another(&mut self, error: StepError) -> Result<(), StepError> {
         match error {
-            StepError::Failed(error) => Err(error),
+            StepError::Failed(_) | StepError::HeldBack => Err(error),
             StepError::Conflict(_) if self.0 < MAX_CONFLICTS => {
                 self.0 += 1;
                 Ok(())
             }
             StepError::Conflict(error) => {
                 let tries = MAX_CONFLICTS + 1;
-                Err(format!("{error}; {tries} tries in a row met such a write: find out who keeps writing it"))
+                Err(StepError::Failed(format!(
+                    "{error}; {tries} tries in a row met such a write: find out who keeps writing it"
+                )))
             }
         }
     }

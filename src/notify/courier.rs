@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::store::Entry;
+use super::entry::Entry;
 
 /// Why a try did not work. No text in it holds a secret or a webhook's address.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,7 +19,7 @@ use crate::config::{Email, Finding, Receiver, Smtp, SmtpTls, is_loopback_host};
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
-use super::store::Entry;
+use super::entry::Entry;
 use super::text::{clip, redact, single_line};
 use super::{mail, material};
 

@@ -1,8 +1,9 @@
 //! What became of an entry, for the log and the metrics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Event, Severity};
+use crate::engine::{Event, Notification};
 
 /// Something that happened to one entry. No text in it holds a secret or a webhook's address.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,9 +43,7 @@ pub enum DeliveryEvent {
         /// The entry.
         id: String,
         /// What it told.
-        event: Event,
-        /// How urgent it was.
-        severity: Severity,
+        notification: Arc<Notification>,
         /// Why it is lost.
         reason: String,
     },
@@ -55,9 +54,7 @@ pub enum DeliveryEvent {
         /// The entry.
         id: String,
         /// What it told.
-        event: Event,
-        /// How urgent it was.
-        severity: Severity,
+        notification: Arc<Notification>,
         /// Why it is lost.
         reason: String,
     },

@@ -1,5 +1,6 @@
-//! One task for each recipient: its entries go out one after the other, each until it is accepted or dead.
+//! One task for each recipient: it sends what is waiting, one entry at a time and each incident in order, until it is accepted or dead.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,26 +12,35 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::backoff;
 use super::clock::Clock;
 use super::courier::{Courier, Failure};
+use super::entry::Entry;
 use super::event::DeliveryEvent;
-use super::store::{Entry, Store};
+use super::queue::Queue;
+use super::turns::{Turn, Turns};
 
 /// After this a page has been overtaken by the day shift; what is older is counted as lost rather than sent as news.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How soon a lane that may not send looks whether it may. A lease that was late is renewed within seconds; a page can wait for this
+/// much more.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A defect in the sending of one entry must not silence the receiver for good, so a panic is one more reason for a try to fail.
 const DEFECT: &str =
     "it broke off: this is a defect in Ripcord, please report it with the lines logged before this one";
 
+/// Says whether this process may send now: another may have taken over. It is asked before every try and must answer at once.
+pub type Permit = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// What all lanes use.
 #[derive(Clone)]
 pub(super) struct Surroundings {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) queue: Queue,
     pub(super) report: UnboundedSender<DeliveryEvent>,
+    pub(super) permit: Permit,
     pub(super) clock: Clock,
-    /// Signalled whenever an entry leaves the store.
+    /// Signalled whenever an entry leaves the queue.
     pub(super) settled: Arc<Notify>,
 }
 
@@ -42,16 +52,19 @@ impl Surroundings {
 
     /// Gives an entry up and says so.
     pub(super) fn drop_entry(&self, entry: &Entry, reason: &str) {
-        if self.store.dead(&entry.id, reason) {
+        if self.bury(entry, reason) {
             self.report(DeliveryEvent::Dropped {
                 receiver: entry.receiver.clone(),
                 id: entry.id.clone(),
-                event: entry.notification.event,
-                severity: entry.notification.severity,
+                notification: Arc::clone(&entry.notification),
                 reason: reason.to_owned(),
             });
-            self.settled.notify_waiters();
         }
+        self.settled.notify_waiters();
+    }
+
+    fn bury(&self, entry: &Entry, reason: &str) -> bool {
+        self.queue.dead(&entry.id, reason, self.clock.in_wall_time(self.clock.now()))
     }
 }
 
@@ -70,14 +83,25 @@ struct Shared {
     around: Surroundings,
 }
 
-/// The entry that is being sent, and how that went so far.
-struct Current {
-    entry: Entry,
+/// What is handed over for an entry, and the courier that made it.
+struct Prepared {
     courier: Arc<dyn Courier>,
     body: Result<Vec<u8>, Failure>,
-    failed: u32,
-    next: Instant,
-    last_error: Option<String>,
+}
+
+/// What a lane remembers of the entries that it has tried.
+#[derive(Default)]
+struct Memory {
+    turns: Turns,
+    prepared: BTreeMap<String, Prepared>,
+}
+
+impl Memory {
+    /// Forgets what is no longer there.
+    fn keep(&mut self, heads: &[Entry]) {
+        self.turns.keep(heads);
+        self.prepared.retain(|id, _| heads.iter().any(|h| h.id == *id));
+    }
 }
 
 impl Lane {
@@ -105,7 +129,7 @@ impl Lane {
         self.shared.recipient.as_deref()
     }
 
-    /// Says that the store has changed.
+    /// Says that the queue has changed.
     pub(super) fn wake(&self) {
         self.shared.wake.notify_one();
     }
@@ -145,120 +169,112 @@ fn prepare(courier: &dyn Courier, entry: &Entry) -> Result<Vec<u8>, Failure> {
 
 impl Shared {
     async fn run(self: Arc<Self>) {
-        let mut current: Option<Current> = None;
+        let mut memory = Memory::default();
         loop {
-            let Some(entry) = self.head() else {
-                current = None;
-                self.wake.notified().await;
-                continue;
-            };
-            let mut at_hand = self.take_up(entry, current.take());
-            let expires_in = MAX_AGE.saturating_sub(self.around.clock.age(at_hand.entry.queued_at));
-            if expires_in.is_zero() {
-                self.expired(&at_hand);
-                continue;
-            }
+            let mut heads = self.around.queue.heads(&self.receiver, self.recipient.as_deref());
+            memory.keep(&heads);
             if self.hurry.swap(false, Ordering::Relaxed) {
-                at_hand.next = Instant::now();
+                memory.turns.hurry();
             }
-            if at_hand.next > Instant::now() {
-                let until = at_hand.next.min(Instant::now() + expires_in);
-                tokio::select! {
-                    () = sleep_until(until) => {}
-                    () = self.wake.notified() => {}
-                }
-                current = Some(at_hand);
+            // What is another process's is neither sent nor given up here.
+            if !heads.is_empty() && !(self.around.permit)() {
+                self.wait(Instant::now() + ASK_AGAIN).await;
                 continue;
             }
-            current = self.attempt(at_hand).await;
+            if let Some(old) = heads.iter().find(|h| self.life_left(h).is_zero()) {
+                self.expired(old, &memory.turns);
+                continue;
+            }
+            match memory.turns.next(&heads, Instant::now()) {
+                Turn::Idle => self.wake.notified().await,
+                Turn::Wait(until) => {
+                    let expires = heads.iter().map(|h| Instant::now() + self.life_left(h)).min();
+                    self.wait(expires.map_or(until, |expires| until.min(expires))).await;
+                }
+                Turn::Try(i) => self.attempt(heads.swap_remove(i), &mut memory).await,
+            }
         }
     }
 
-    /// The first of the recipient's entries.
-    fn head(&self) -> Option<Entry> {
-        let pending = self.around.store.pending(&self.receiver);
-        pending.into_iter().find(|e| e.recipient == self.recipient)
+    /// Waits until this time, or until something has changed.
+    async fn wait(&self, until: Instant) {
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = self.wake.notified() => {}
+        }
     }
 
-    /// Goes on with the entry at hand, or begins with a new one.
-    fn take_up(&self, entry: Entry, before: Option<Current>) -> Current {
+    /// How long an entry has until it is given up.
+    fn life_left(&self, entry: &Entry) -> Duration {
+        MAX_AGE.saturating_sub(self.around.clock.age(entry.queued_at))
+    }
+
+    /// The same bytes on every try, as long as the courier is the same.
+    fn prepare(&self, entry: &Entry, before: Option<Prepared>) -> Prepared {
         let courier = Arc::clone(&self.courier.lock().unwrap_or_else(PoisonError::into_inner));
         match before {
-            Some(same) if same.entry.id == entry.id && Arc::ptr_eq(&same.courier, &courier) => same,
-            Some(same) if same.entry.id == entry.id => Current { body: prepare(&*courier, &entry), courier, ..same },
-            _ => Current {
-                body: prepare(&*courier, &entry),
-                entry,
-                courier,
-                failed: 0,
-                next: Instant::now(),
-                last_error: None,
-            },
+            Some(same) if Arc::ptr_eq(&same.courier, &courier) => same,
+            _ => Prepared { body: prepare(&*courier, entry), courier },
         }
     }
 
-    /// One try. Gives the entry back when there is to be another.
-    async fn attempt(&self, mut at_hand: Current) -> Option<Current> {
-        let outcome = match &at_hand.body {
+    /// One try.
+    async fn attempt(&self, entry: Entry, memory: &mut Memory) {
+        let prepared = self.prepare(&entry, memory.prepared.remove(&entry.id));
+        let outcome = match &prepared.body {
             Ok(body) => {
-                let delivery = AssertUnwindSafe(at_hand.courier.deliver(&at_hand.entry, body)).catch_unwind();
+                let delivery = AssertUnwindSafe(prepared.courier.deliver(&entry, body)).catch_unwind();
                 delivery.await.unwrap_or_else(|_| Err(Failure::retry(DEFECT)))
             }
             Err(failure) => Err(failure.clone()),
         };
         match outcome {
             Ok(()) => {
-                self.accepted(&at_hand);
-                None
+                let attempts = memory.turns.failed_tries(&entry.id).saturating_add(1);
+                memory.turns.succeeded();
+                self.accepted(&entry, attempts);
             }
-            Err(Failure::Refused(reason)) => {
-                self.dead(&at_hand.entry, reason);
-                None
-            }
+            Err(Failure::Refused(reason)) => self.dead(&entry, reason),
             Err(Failure::Retry { error, after }) => {
-                at_hand.failed = at_hand.failed.saturating_add(1);
-                let delay = backoff::delay(at_hand.failed, fastrand::f64(), after);
-                at_hand.next = Instant::now() + delay;
+                let delay = memory.turns.failed(&entry.id, error.clone(), after, fastrand::f64(), Instant::now());
                 self.around.report(DeliveryEvent::Retrying {
                     receiver: self.receiver.clone(),
-                    id: at_hand.entry.id.clone(),
-                    event: at_hand.entry.notification.event,
-                    attempt: at_hand.failed,
+                    id: entry.id.clone(),
+                    event: entry.notification.event,
+                    attempt: memory.turns.failed_tries(&entry.id),
                     delay,
-                    error: error.clone(),
+                    error,
                 });
-                at_hand.last_error = Some(error);
-                Some(at_hand)
+                memory.prepared.insert(entry.id, prepared);
             }
         }
     }
 
-    fn accepted(&self, at_hand: &Current) {
-        // What was dropped meanwhile was counted as lost already.
-        if self.around.store.accepted(&at_hand.entry.id) {
+    fn accepted(&self, entry: &Entry, attempts: u32) {
+        // What was dropped meanwhile was counted as lost already, and what is another process's now is that one's to count.
+        if self.around.queue.accepted(&entry.id) {
             self.around.report(DeliveryEvent::Accepted {
                 receiver: self.receiver.clone(),
-                id: at_hand.entry.id.clone(),
-                event: at_hand.entry.notification.event,
-                took: self.around.clock.age(at_hand.entry.queued_at),
-                attempts: at_hand.failed + 1,
+                id: entry.id.clone(),
+                event: entry.notification.event,
+                took: self.around.clock.age(entry.queued_at),
+                attempts,
             });
         }
         self.around.settled.notify_waiters();
     }
 
-    fn expired(&self, at_hand: &Current) {
-        let last = at_hand.last_error.as_deref().unwrap_or("it was not tried in this time");
-        self.dead(&at_hand.entry, format!("not accepted within {} hours; last: {last}", MAX_AGE.as_secs() / 3600));
+    fn expired(&self, entry: &Entry, turns: &Turns) {
+        let last = turns.last_error(&entry.id).unwrap_or("it was not tried in this time");
+        self.dead(entry, format!("not accepted within {} hours; last: {last}", MAX_AGE.as_secs() / 3600));
     }
 
     fn dead(&self, entry: &Entry, reason: String) {
-        if self.around.store.dead(&entry.id, &reason) {
+        if self.around.bury(entry, &reason) {
             self.around.report(DeliveryEvent::Dead {
                 receiver: self.receiver.clone(),
                 id: entry.id.clone(),
-                event: entry.notification.event,
-                severity: entry.notification.severity,
+                notification: Arc::clone(&entry.notification),
                 reason,
             });
         }

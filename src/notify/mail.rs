@@ -9,9 +9,9 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
 use super::addresses::Addresses;
+use super::entry::Entry;
 use super::message;
 use super::signature::hex;
-use super::store::Entry;
 
 /// The longest left side of a message id: with the domain it stays well within a line.
 const MAX_ID: usize = 200;
@@ -83,7 +83,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{message_id, write};
-    use crate::notify::store::Entry;
+    use crate::notify::entry::Entry;
     use crate::notify::testing::{addresses, notification};
 
     fn written(n: crate::engine::Notification) -> String {

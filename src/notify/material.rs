@@ -33,9 +33,7 @@ pub(super) async fn read<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match timeout(limit, tokio::task::spawn_blocking(reading)).await {
         Ok(Ok(result)) => result,
-        Ok(Err(e)) => Err(Failure::retry(format!("reading the receiver's secrets and certificates broke off: {e}"))),
-        Err(_) => {
-            Err(Failure::retry(format!("reading the receiver's secrets and certificates took longer than {limit:?}")))
-        }
+        Ok(Err(e)) => Err(Failure::retry(format!("reading its secrets and certificates broke off: {e}"))),
+        Err(_) => Err(Failure::retry(format!("reading its secrets and certificates took longer than {limit:?}"))),
     }
 }

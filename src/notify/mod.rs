@@ -1,38 +1,49 @@
 //! Tells people: takes notifications, keeps them until their receivers have accepted them, and never makes the caller wait.
 //!
 //! - `outbox`: which receivers and recipients a notification goes to, their bounds, reload and shutdown
-//! - `lane`: one task per recipient: in order, with retries, until accepted or dead
-//! - `store`: where the entries are kept
+//! - `queue`: where the entries wait, each incident in its order; `contents` is what it holds, in the form that outlives the process
+//! - `lane`: one task per recipient, with retries until accepted or dead; `turns` says which entry it tries, and when
 //! - `courier`: how one entry is handed over; `webhook` and `email` are the two ways
 //! - `generic`, `pagerduty`, `mail`: what is handed over; `message` and `html` are its words
-//! - `event`: what became of each entry, for the log and the metrics
+//! - `heartbeat`: tells an outside address that Ripcord is alive
+//! - `event`: what became of each entry, for the log and the metrics; `losses` makes the notifications that one was lost
 //!
 //! Delivery is at least once. Every entry has an id that is the same on every try and after a restart, so that a repeat is recognisable.
 
 mod addresses;
 mod backoff;
 mod clock;
+mod contents;
 mod courier;
 mod email;
+mod entry;
 mod event;
 mod filter;
 mod generic;
+mod heartbeat;
 mod html;
 mod lane;
+mod losses;
 mod mail;
 mod material;
 pub mod message;
 mod outbox;
 mod pagerduty;
+mod queue;
 mod signature;
-mod store;
 mod text;
+mod turns;
 mod webhook;
 
 #[cfg(test)]
 mod testing;
 
 pub use addresses::Addresses;
+pub use contents::Contents;
+pub use entry::{DeadLetter, Entry};
 pub use event::DeliveryEvent;
+pub use heartbeat::{Heartbeat, Pace};
+pub use lane::Permit;
+pub use losses::{Losses, Lost};
 pub use outbox::{Depth, MAX_QUEUE, Outbox};
-pub use store::{Entry, MemoryStore, Store};
+pub use queue::{MAX_DEAD_LETTERS, Queue};

@@ -13,11 +13,13 @@ use crate::engine::Notification;
 
 use super::addresses::Addresses;
 use super::clock::Clock;
+use super::contents::Contents;
 use super::courier::Courier;
 use super::email::EmailCourier;
+use super::entry::{DeadLetter, Entry};
 use super::event::DeliveryEvent;
-use super::lane::{Lane, Surroundings};
-use super::store::{Entry, Store};
+use super::lane::{Lane, Permit, Surroundings};
+use super::queue::Queue;
 use super::webhook::WebhookCourier;
 
 /// The most entries that wait for one receiver. An incident is about five notifications for each recipient: a hundred guards that trip
@@ -52,54 +54,97 @@ struct Active {
 }
 
 impl Outbox {
-    /// Starts the tasks, and sends what the store still holds. Must be called within a tokio runtime, after a rustls provider was installed.
+    /// Starts the tasks. Must be called within a tokio runtime, after a rustls provider was installed.
     ///
-    /// What became of each entry goes to `report`. The errors are receivers that cannot work as they are configured.
+    /// What became of each entry goes to `report`. Nothing is sent while `permit` says no. The errors are receivers that cannot work as
+    /// they are configured.
     pub fn start(
         receivers: &[Receiver],
         links: Links,
         runbooks: BTreeMap<String, String>,
-        store: Arc<dyn Store>,
         report: UnboundedSender<DeliveryEvent>,
+        permit: Permit,
     ) -> Result<Self, Vec<Finding>> {
-        Self::start_with(Box::new(make_courier), receivers, Addresses { links, runbooks }, store, report)
+        Self::start_with(Box::new(make_courier), receivers, Addresses { links, runbooks }, report, permit)
     }
 
     pub(super) fn start_with(
         make_courier: Box<MakeCourier>,
         receivers: &[Receiver],
         addresses: Addresses,
-        store: Arc<dyn Store>,
         report: UnboundedSender<DeliveryEvent>,
+        permit: Permit,
     ) -> Result<Self, Vec<Finding>> {
-        let around = Surroundings { store, report, clock: Clock::start(), settled: Arc::new(Notify::new()) };
+        let around = Surroundings {
+            queue: Queue::default(),
+            report,
+            permit,
+            clock: Clock::start(),
+            settled: Arc::new(Notify::new()),
+        };
         let outbox = Self { around, make_courier, receivers: Mutex::default() };
         outbox.apply(receivers, addresses)?;
         Ok(outbox)
     }
 
-    /// Queues the notification for each receiver that wants it. Never waits.
-    pub fn send(&self, notification: &Notification) {
-        let notification = Arc::new(notification.clone());
-        let queued_at = self.around.clock.now();
-        for active in self.receivers().iter().filter(|a| a.settings.wants(&notification)) {
-            for lane in &active.lanes {
-                let name = &active.settings.name;
-                self.around.store.put(Entry::new(name, lane.recipient(), queued_at, Arc::clone(&notification)));
-            }
-            self.make_room(&active.settings.name);
-            active.lanes.iter().for_each(Lane::wake);
+    /// Queues the notification for each receiver that wants it. It goes out once the ticket is opened; 0 is open always. Never waits.
+    pub fn put(&self, notification: &Notification, ticket: u64) {
+        self.put_for(notification, ticket, |_| true);
+    }
+
+    /// The same for all receivers but this one.
+    pub fn put_except(&self, notification: &Notification, ticket: u64, receiver: &str) {
+        self.put_for(notification, ticket, |name| name != receiver);
+    }
+
+    /// Lets out everything that was put with this ticket or an earlier one.
+    pub fn open(&self, ticket: u64) {
+        self.around.queue.open(ticket);
+        self.receivers().iter().flat_map(|a| &a.lanes).for_each(Lane::wake);
+    }
+
+    /// What waits and what was lost, for the journal. The times in it are the wall clock's.
+    pub fn contents(&self) -> Contents {
+        let mut contents = self.around.queue.contents();
+        for entry in &mut contents.entries {
+            entry.queued_at = self.around.clock.in_wall_time(entry.queued_at);
         }
+        contents
+    }
+
+    /// Goes on with what the journal holds, in the place of everything that waited here. All of it is tried at once. What waits for somebody
+    /// who is no longer configured is sent on or dropped, as by `reconfigure`.
+    pub fn replace(&self, mut contents: Contents) {
+        for entry in &mut contents.entries {
+            entry.queued_at = self.around.clock.in_own_time(entry.queued_at);
+        }
+        let active = self.receivers();
+        self.around.queue.replace(contents);
+        active.iter().for_each(|a| self.readdress(&a.settings.name, &recipients(&a.settings.channel)));
+        self.drop_unknown(&active);
+        active.iter().flat_map(|a| &a.lanes).for_each(Lane::hurry);
+        self.around.settled.notify_waiters();
+    }
+
+    /// Forgets everything that waits, and what was lost: it is another process's now. What is under way ends as it may.
+    pub fn clear(&self) {
+        self.around.queue.clear();
+        self.around.settled.notify_waiters();
+    }
+
+    /// What was lost last, the oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.around.queue.dead_letters()
     }
 
     /// How much waits, for each receiver in the order of the configuration.
     pub fn depths(&self) -> Vec<Depth> {
         let depth = |active: &Active| {
-            let pending = self.around.store.pending(&active.settings.name);
+            let name = &active.settings.name;
             Depth {
-                receiver: active.settings.name.clone(),
-                length: pending.len(),
-                oldest: pending.iter().map(|e| self.around.clock.age(e.queued_at)).max(),
+                receiver: name.clone(),
+                length: self.around.queue.length(name),
+                oldest: self.around.queue.oldest(name).map(|at| self.around.clock.age(at)),
             }
         };
         self.receivers().iter().map(depth).collect()
@@ -117,7 +162,7 @@ impl Outbox {
     }
 
     /// The end: tries everything once more, waits for it at most this long, stops the tasks, and returns what is left. That stays in the
-    /// store, as does what is sent after this.
+    /// contents, as does what is put after this.
     pub async fn drain(&self, deadline: Duration) -> Vec<Entry> {
         let until = Instant::now() + deadline;
         self.receivers().iter().flat_map(|a| &a.lanes).for_each(Lane::hurry);
@@ -141,18 +186,45 @@ impl Outbox {
     }
 
     fn left(&self) -> Vec<Entry> {
-        self.receivers().iter().flat_map(|a| self.around.store.pending(&a.settings.name)).collect()
+        self.receivers().iter().flat_map(|a| self.around.queue.pending(&a.settings.name)).collect()
+    }
+
+    fn put_for(&self, notification: &Notification, ticket: u64, whom: impl Fn(&str) -> bool) {
+        let notification = Arc::new(notification.clone());
+        let queued_at = self.around.clock.now();
+        for active in self.receivers().iter().filter(|a| whom(&a.settings.name) && a.settings.wants(&notification)) {
+            for lane in &active.lanes {
+                let entry = Entry::new(&active.settings.name, lane.recipient(), queued_at, Arc::clone(&notification));
+                self.around.queue.put(entry, ticket);
+            }
+            self.make_room(&active.settings.name);
+            active.lanes.iter().for_each(Lane::wake);
+        }
     }
 
     /// Drops the oldest entries of the least severity until the queue is within its bound.
     fn make_room(&self, receiver: &str) {
-        let pending = self.around.store.pending(receiver);
-        let excess = pending.len().saturating_sub(MAX_QUEUE);
+        let excess = self.around.queue.length(receiver).saturating_sub(MAX_QUEUE);
+        if excess == 0 {
+            return;
+        }
+        let pending = self.around.queue.pending(receiver);
         let mut by_worth: Vec<&Entry> = pending.iter().collect();
         by_worth.sort_by_key(|e| e.notification.severity);
-        for entry in &by_worth[..excess] {
+        for entry in by_worth.into_iter().take(excess) {
             let reason = format!("more than {MAX_QUEUE} entries wait for the receiver: see why it accepts none");
             self.around.drop_entry(entry, &reason);
+        }
+    }
+
+    /// Drops what waits for receivers that are not there.
+    fn drop_unknown(&self, active: &[Active]) {
+        for name in self.around.queue.receivers() {
+            if active.iter().all(|a| a.settings.name != name) {
+                for entry in self.around.queue.pending(&name) {
+                    self.around.drop_entry(&entry, "the receiver is no longer in the configuration");
+                }
+            }
         }
     }
 
@@ -178,13 +250,7 @@ impl Outbox {
         }
         // Their tasks are told to stop before their entries go. One that is accepted at this very moment is counted once, as lost.
         drop(before);
-        for name in self.around.store.receivers() {
-            if active.iter().all(|a| a.settings.name != name) {
-                for entry in self.around.store.pending(&name) {
-                    self.around.drop_entry(&entry, "the receiver is no longer in the configuration");
-                }
-            }
-        }
+        self.drop_unknown(&active);
         Ok(())
     }
 
@@ -210,7 +276,7 @@ impl Outbox {
     /// other recipients have entries of their own.
     fn readdress(&self, receiver: &str, recipients: &[Option<String>]) {
         let by_email = recipients.iter().any(Option::is_some);
-        for entry in self.around.store.pending(receiver) {
+        for entry in self.around.queue.pending(receiver) {
             if recipients.contains(&entry.recipient) {
                 continue;
             }
@@ -218,11 +284,7 @@ impl Outbox {
                 self.around.drop_entry(&entry, "the recipient is no longer in the configuration");
                 continue;
             }
-            for recipient in recipients {
-                let notification = Arc::clone(&entry.notification);
-                self.around.store.put(Entry::new(receiver, recipient.as_deref(), entry.queued_at, notification));
-            }
-            self.around.store.dead(&entry.id, "the receiver is reached in another way now");
+            self.around.queue.readdress(&entry.id, recipients);
         }
         self.make_room(receiver);
     }

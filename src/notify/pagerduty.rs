@@ -58,6 +58,7 @@ fn effect(event: Event) -> (Effect, &'static str) {
         Event::WatchdogStarted => (Effect::Trigger, "/started"),
         Event::WatchdogStopping => (Effect::Trigger, "/stopping"),
         Event::GuardPaused => (Effect::Trigger, "/paused"),
+        Event::NotificationLost => (Effect::Trigger, ""),
     }
 }
 
@@ -69,10 +70,12 @@ pub(super) fn quiets(event: Event) -> bool {
 /// The key under which PagerDuty keeps what belongs together: the incident, or where there is none the guard.
 pub(super) fn dedup_key(notification: &Notification) -> String {
     let (_, end) = effect(notification.event);
-    let story = match (&notification.incident, &notification.guard) {
-        (Some(incident), _) => incident.clone(),
-        (None, Some(guard)) => format!("ripcord/{guard}"),
-        (None, None) => "ripcord".to_owned(),
+    let story = match (notification.event, &notification.incident, &notification.guard) {
+        // Each loss is an alert of its own: who acknowledged one must hear of the next, of the same receiver or incident too.
+        (Event::NotificationLost, _, _) => notification.id.clone(),
+        (_, Some(incident), _) => incident.clone(),
+        (_, None, Some(guard)) => format!("ripcord/{guard}"),
+        (_, None, None) => "ripcord".to_owned(),
     };
     // Each rung of a ladder has its own: who acknowledged that the first did not help must hear that the last did not either.
     let rung = match (notification.event, &notification.rollback) {
@@ -219,6 +222,18 @@ mod tests {
         assert_eq!(dedup_key(&n), "ripcord/terminal/blind");
         n.guard = None;
         assert_eq!(dedup_key(&n), "ripcord/blind");
+    }
+
+    #[test]
+    fn every_loss_is_an_alert_of_its_own() {
+        let mut n = notification("notification.lost/n1/sre");
+        n.event = Event::NotificationLost;
+        let sent = parsed(&n);
+        assert_eq!(
+            (&sent["event_action"], &sent["dedup_key"]),
+            (&json!("trigger"), &json!("notification.lost/n1/sre"))
+        );
+        assert_eq!(sent["payload"]["summary"], n.summary);
     }
 
     #[test]

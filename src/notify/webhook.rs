@@ -15,7 +15,7 @@ use crate::config::{self, Finding, Receiver, Webhook, WebhookFormat, WebhookUrl}
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
-use super::store::Entry;
+use super::entry::Entry;
 use super::text::{clip, redact, single_line};
 use super::{generic, material, pagerduty, signature};
 
@@ -35,9 +35,9 @@ pub(super) struct WebhookCourier {
 }
 
 /// What one try needs.
-struct Opened {
-    client: Client,
-    url: Url,
+pub(super) struct Opened {
+    pub(super) client: Client,
+    pub(super) url: Url,
     secret: Option<SecretString>,
     bearer: Option<SecretString>,
 }
@@ -120,7 +120,7 @@ impl Courier for WebhookCourier {
 
 impl Opened {
     /// The text without any part of the address, the secret or the token.
-    fn redact(&self, text: &str) -> String {
+    pub(super) fn redact(&self, text: &str) -> String {
         let query = self.url.query().unwrap_or_default();
         let path_and_query = format!("{}?{query}", self.url.path());
         let mut secrets = vec![self.url.as_str(), &path_and_query, self.url.path(), query, self.url.username()];
@@ -135,7 +135,7 @@ impl Opened {
 
 /// Reads the files and makes a client. Nothing is kept between tries: pages are rare, and a connection that died in between would only
 /// cost one of them a try.
-fn open(settings: &Webhook) -> Result<Opened, Failure> {
+pub(super) fn open(settings: &Webhook) -> Result<Opened, Failure> {
     let url = match &settings.url {
         WebhookUrl::Plain(url) => parse_url(url).map_err(Failure::retry)?,
         WebhookUrl::File(file) => parse_url(material::secret(file)?.expose_secret())
@@ -179,7 +179,7 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
 }
 
 /// The host, and the port where it is not the usual one: all of the address that may be told.
-fn host(url: &Url) -> String {
+pub(super) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
@@ -197,7 +197,7 @@ fn idempotency_key(id: &str) -> HeaderValue {
 }
 
 /// An error with all its causes.
-fn causes(error: &dyn Error) -> String {
+pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

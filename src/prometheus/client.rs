@@ -1,6 +1,5 @@
 //! One query over HTTP. Every way in which it can fail is told apart.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -13,7 +12,8 @@ use serde::Deserialize;
 use crate::config;
 use crate::engine::Unknown;
 
-use super::plan::{Answer, Plan};
+use super::plan::{Answer, Labels, Plan};
+use super::range::{Instants, Range, Series};
 
 /// Queries of one tick that are under way at once. Prometheus evaluates 20 at a time by default (`--query.max-concurrency`), and it has
 /// other users.
@@ -29,10 +29,20 @@ const MAX_SAMPLE_AGE: Duration = Duration::from_secs(120);
 /// What is kept of an answer that is not understood.
 const MAX_ERROR_TEXT: usize = 200;
 
+/// Where one instant is asked for.
+const INSTANT: &str = "api/v1/query";
+
+/// Where several are.
+const RANGE: &str = "api/v1/query_range";
+
+/// The result of a query that gave its rows.
+const OK: &str = "ok";
+
 /// A Prometheus, or anything with its HTTP API.
 #[derive(Clone)]
 pub struct Client {
-    inner: prometheus_http_query::Client,
+    http: reqwest::Client,
+    base: reqwest::Url,
     settings: config::Prometheus,
 }
 
@@ -56,6 +66,13 @@ pub struct QueryOutcome {
     pub result: &'static str,
     /// How long it took.
     pub took: Duration,
+}
+
+impl QueryOutcome {
+    /// Whether the query was answered, be it with nothing.
+    pub fn is_ok(&self) -> bool {
+        self.result == OK
+    }
 }
 
 /// The envelope of the HTTP API. The library's own leaves out the warnings.
@@ -96,18 +113,44 @@ impl Client {
                 .map_err(|e| wrong(format!("{} holds no PEM certificates: {e}", path.display())))?;
             builder = builder.tls_certs_merge(certificates);
         }
-        if reqwest::Url::parse(&settings.url).is_ok_and(|url| config::is_loopback(&url)) {
+        let base = reqwest::Url::parse(&settings.url).map_err(|e| wrong(e.to_string()))?;
+        if config::is_loopback(&base) {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|e| wrong(e.to_string()))?;
-        let inner = prometheus_http_query::Client::from(http, &settings.url).map_err(|e| wrong(e.to_string()))?;
-        Ok(Self { inner, settings: settings.clone() })
+        Ok(Self { http, base, settings: settings.clone() })
     }
 
     /// Asks all queries of a plan for the instant `at`. One time-out holds for all of them together.
     pub async fn ask(&self, plan: &Plan, at: Timestamp) -> (Vec<Answer>, Vec<QueryOutcome>) {
+        let when = [("time", seconds(at))];
+        self.ask_all(plan, INSTANT, &when, |data| self.rows(data)).await
+    }
+
+    /// Asks all queries of a plan for each of several instants, one request per query. One time-out holds for all of them together, so that
+    /// whoever wants many instants asks for one `Instants::first_chunk` after the other.
+    pub async fn ask_range(&self, plan: &Plan, instants: Instants) -> (Range, Vec<QueryOutcome>) {
+        let when = [
+            ("start", seconds(instants.first())),
+            ("end", seconds(instants.last())),
+            // Not as a number of seconds: 0.3 of them are 299 ms after the way through a float.
+            ("step", format!("{}ms", instants.step_ms())),
+        ];
+        let (queries, outcomes) = self.ask_all(plan, RANGE, &when, |data| self.series(data, instants)).await;
+        (Range::new(instants, queries), outcomes)
+    }
+
+    /// Sends every query of a plan to an endpoint with these parameters and makes of each answer what `understand` does.
+    async fn ask_all<T>(
+        &self,
+        plan: &Plan,
+        endpoint: &str,
+        when: &[(&str, String)],
+        understand: impl Fn(Data) -> Result<T, Unknown>,
+    ) -> (Vec<Result<T, Unknown>>, Vec<QueryOutcome>) {
         let authorization = self.authorization();
         let deadline = tokio::time::Instant::now() + self.settings.timeout;
+        let understand = &understand;
         let mut queries = Vec::new();
         for (index, query) in plan.queries().iter().enumerate() {
             let authorization = authorization.clone();
@@ -116,17 +159,18 @@ impl Client {
                 let answer = match authorization {
                     Err(unknown) => Err(unknown),
                     Ok(authorization) => {
-                        tokio::time::timeout_at(deadline, self.query(&query.promql, at, authorization))
+                        tokio::time::timeout_at(deadline, self.query(&query.promql, endpoint, when, authorization))
                             .await
                             .unwrap_or(Err(Unknown::TimedOut(self.settings.timeout)))
+                            .and_then(understand)
                     }
                 };
-                let result = answer.as_ref().map_or_else(Unknown::kind, |_| "ok");
+                let result = answer.as_ref().map_or_else(Unknown::kind, |_| OK);
                 (index, answer, QueryOutcome { result, took: begun.elapsed() })
             });
         }
         // Not in their order: one that hangs must not keep those behind it from being sent.
-        let mut results: Vec<(usize, Answer, QueryOutcome)> =
+        let mut results: Vec<(usize, Result<T, Unknown>, QueryOutcome)> =
             futures::stream::iter(queries).buffer_unordered(CONCURRENT_QUERIES).collect().await;
         results.sort_by_key(|(index, ..)| *index);
         results.into_iter().map(|(_, answer, outcome)| (answer, outcome)).unzip()
@@ -151,19 +195,30 @@ impl Client {
         Ok(Some(value))
     }
 
-    async fn query(&self, promql: &str, at: Timestamp, authorization: Option<HeaderValue>) -> Answer {
-        let mut request = self
-            .inner
-            .query(promql)
-            .query("time", format!("{}.{:03}", at.as_second(), at.subsec_millisecond()))
-            .query("lookback_delta", format!("{}s", MAX_SAMPLE_AGE.as_secs()))
-            // VictoriaMetrics would answer for 30 s ago otherwise; Prometheus does not know it.
-            .query("nocache", "1")
-            .timeout(i64::try_from(self.settings.timeout.as_millis()).unwrap_or(i64::MAX));
+    /// The data of one answer.
+    async fn query(
+        &self,
+        promql: &str,
+        endpoint: &str,
+        when: &[(&str, String)],
+        authorization: Option<HeaderValue>,
+    ) -> Result<Data, Unknown> {
+        let mut parameters = vec![
+            ("query", promql.to_owned()),
+            ("lookback_delta", format!("{}s", MAX_SAMPLE_AGE.as_secs())),
+            // VictoriaMetrics would answer for 30 s ago, or for rounded instants, otherwise; Prometheus does not know it.
+            ("nocache", "1".to_owned()),
+            ("timeout", format!("{}ms", self.settings.timeout.as_millis())),
+        ];
+        parameters.extend_from_slice(when);
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{endpoint}", self.base.path().trim_end_matches('/')));
+        // As a form: a query for many guards is longer than many servers allow an address to be.
+        let mut request = self.http.post(url).form(&parameters);
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        let response = request.post_raw().await.map_err(|e| self.unreachable(&e))?;
+        let response = request.send().await.map_err(|e| self.unreachable(e))?;
         let status = response.status();
         let body = read(response).await.map_err(|e| self.failed(&e))?;
         let envelope: Envelope = match serde_json::from_slice(&body) {
@@ -187,38 +242,54 @@ impl Client {
             return Err(Unknown::Warning("the answer is partial: some storage did not answer".to_owned()));
         }
         let data = envelope.data.ok_or_else(|| self.failed("answered success without data"))?;
-        match data.into_inner().0 {
+        Ok(data.into_inner().0)
+    }
+
+    /// The rows of an answer for one instant.
+    fn rows(&self, data: Data) -> Answer {
+        match data {
             Data::Vector(rows) => Ok(rows
                 .into_iter()
                 .map(|row| {
                     let (labels, sample) = row.into_inner();
-                    (labels, sample.value())
+                    (labels.into(), sample.value())
                 })
                 .collect()),
-            Data::Scalar(sample) => Ok(vec![(HashMap::new(), sample.value())]),
+            Data::Scalar(sample) => Ok(vec![(Labels::default(), sample.value())]),
             Data::Matrix(_) => Err(self.failed("answered with a range of samples where a number is wanted")),
         }
+    }
+
+    /// The series of an answer for several instants.
+    fn series(&self, data: Data, instants: Instants) -> Result<Vec<Series>, Unknown> {
+        let Data::Matrix(all) = data else {
+            return Err(self.failed("answered with one number where a range of samples is wanted"));
+        };
+        all.into_iter().map(|series| Series::new(series, instants).map_err(|e| self.failed(&e))).collect()
     }
 
     fn failed(&self, what: &str) -> Unknown {
         Unknown::QueryFailed(format!("Prometheus at {} {what}", self.settings.url))
     }
 
-    fn unreachable(&self, error: &prometheus_http_query::Error) -> Unknown {
-        if let prometheus_http_query::Error::Client(client) = error
-            && let Some(source) = client.inner()
-            && source.is_timeout()
-        {
+    fn unreachable(&self, error: reqwest::Error) -> Unknown {
+        if error.is_timeout() {
             return Unknown::TimedOut(self.settings.timeout);
         }
-        let mut text = String::new();
-        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+        let error = error.without_url();
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
         while let Some(e) = cause {
             text = e.to_string();
             cause = e.source();
         }
         self.failed(&format!("cannot be reached: {text}"))
     }
+}
+
+/// An instant as the HTTP API reads it.
+fn seconds(at: Timestamp) -> String {
+    format!("{}.{:03}", at.as_second(), at.subsec_millisecond())
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, String> {

@@ -1,6 +1,7 @@
 //! The queries of a tick, and who gets which number of the answers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Baseline, Guard, Selector, Signal, SignalKind};
@@ -22,8 +23,11 @@ pub struct Query {
     rows: HashMap<Vec<String>, usize>,
 }
 
+/// The labels of a row. Shared, because the rows of many instants have the same.
+pub type Labels = Arc<HashMap<String, String>>;
+
 /// What a query gave: its rows, or why it gave none.
-pub type Answer = Result<Vec<(HashMap<String, String>, f64)>, Unknown>;
+pub type Answer = Result<Vec<(Labels, f64)>, Unknown>;
 
 /// The queries of a tick and the readings that are made of their answers.
 #[derive(Debug, Clone, PartialEq, Default)]

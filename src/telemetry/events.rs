@@ -71,6 +71,77 @@ pub enum Event<'a> {
         /// Why.
         error: &'a dyn std::error::Error,
     },
+    /// This replica leads: it acts from here on.
+    Leading,
+    /// Another replica leads, or none yet: this one only watches from here on.
+    StandingBy {
+        /// Why.
+        reason: &'a str,
+        /// Who leads, as the Lease says.
+        holder: Option<&'a str>,
+    },
+    /// The Lease can be neither read nor written.
+    LeaseFailing {
+        /// Why.
+        error: &'a str,
+    },
+    /// It can again.
+    LeaseRecovered,
+    /// The state is written.
+    Journalled {
+        /// How many closed incidents, dead letters and pages of little worth were left out so that it fits.
+        left_out: usize,
+    },
+    /// The state could not be written. What waits for it is begun all the same, and it is written again.
+    NotJournalled {
+        /// Why.
+        error: &'a str,
+    },
+    /// The state was not written, because somebody else wrote it meanwhile: another replica leads.
+    Fenced {
+        /// What the write was answered.
+        error: &'a str,
+    },
+    /// The state of before was read, and is gone on with.
+    Restored {
+        /// How many incidents are in it.
+        incidents: usize,
+        /// How many pages wait in it.
+        pages: usize,
+    },
+    /// The state of before cannot be read yet; it is tried again.
+    NotRestored {
+        /// Why.
+        error: &'a str,
+    },
+    /// The state of before cannot be used. It is kept aside for a person, and an empty one takes its place.
+    SetAside {
+        /// What is wrong with it.
+        reason: &'a str,
+        /// Where it is now.
+        to: &'a str,
+    },
+    /// Missed ticks were fetched afterwards.
+    Replayed {
+        /// How many.
+        ticks: u64,
+        /// When the first was due.
+        from: Timestamp,
+        /// When the last was due.
+        to: Timestamp,
+    },
+    /// Missed ticks could not be fetched: the clocks of the triggers stood still for so long.
+    NotReplayed {
+        /// Why.
+        error: &'a str,
+    },
+    /// The heartbeat's service was told that Ripcord is alive.
+    Beat,
+    /// It could not be told.
+    BeatFailed {
+        /// Why.
+        error: &'a str,
+    },
     /// A signal asks to stop.
     Stopping {
         /// The guards whose rollback is not done.
@@ -80,6 +151,8 @@ pub enum Event<'a> {
     Stopped {
         /// Notifications that were not delivered.
         undelivered: usize,
+        /// Whether they are in the state that was written last, so that they are sent later.
+        saved: bool,
     },
 }
 
@@ -126,11 +199,72 @@ impl Event<'_> {
             Self::NotAnnounced { object, error } => {
                 warn!(object, %error, "Could not leave a Kubernetes Event");
             }
+            Self::Leading => {
+                gauge!(names::LEADER).set(1.0);
+                info!("This replica leads");
+            }
+            Self::StandingBy { reason, holder } => {
+                gauge!(names::LEADER).set(0.0);
+                info!(reason, holder, "This replica stands by: it watches and does nothing");
+            }
+            Self::LeaseFailing { error } => {
+                warn!(error, "The Lease cannot be read or written: without it this replica does not lead for long");
+            }
+            Self::LeaseRecovered => info!("The Lease can be read and written again"),
+            Self::Journalled { left_out } => {
+                counter!(names::JOURNAL_WRITES, "result" => "ok").increment(1);
+                if *left_out > 0 {
+                    warn!(left_out, "The state is written without the oldest of what is over: it would be too large");
+                } else {
+                    debug!("The state is written");
+                }
+            }
+            Self::NotJournalled { error } => {
+                counter!(names::JOURNAL_WRITES, "result" => "failed").increment(1);
+                warn!(error, "Could not write the state: a restart would forget what happened since");
+            }
+            Self::Fenced { error } => {
+                counter!(names::JOURNAL_WRITES, "result" => "conflict").increment(1);
+                warn!(error, "Somebody else wrote the state: nothing more is begun here");
+            }
+            Self::Restored { incidents, pages } => {
+                info!(incidents, pages, "The state of before is read");
+            }
+            Self::NotRestored { error } => {
+                warn!(error, "Could not read the state of before: nothing is rolled back until it is read");
+            }
+            Self::SetAside { reason, to } => {
+                error!(
+                    reason,
+                    to,
+                    "The state of before cannot be used and is kept aside: its incidents and pages are not gone on with"
+                );
+            }
+            Self::Replayed { ticks, from, to } => {
+                counter!(names::REPLAYED_TICKS).increment(*ticks);
+                info!(ticks, %from, %to, "Missed ticks were fetched");
+            }
+            Self::NotReplayed { error } => {
+                warn!(error, "Could not fetch missed ticks");
+            }
+            Self::Beat => {
+                counter!(names::HEARTBEATS, "result" => "ok").increment(1);
+                debug!("The heartbeat was sent");
+            }
+            Self::BeatFailed { error } => {
+                counter!(names::HEARTBEATS, "result" => "failed").increment(1);
+                warn!(error, "The heartbeat could not be sent; the next tick tries again");
+            }
             Self::Stopping { rolling_back } => {
                 info!(rolling_back = rolling_back.join(", "), "Stopping: no more decisions")
             }
-            Self::Stopped { undelivered: 0 } => info!("Stopped"),
-            Self::Stopped { undelivered } => error!(undelivered, "Stopped with notifications that were not delivered"),
+            Self::Stopped { undelivered: 0, .. } => info!("Stopped"),
+            Self::Stopped { undelivered, saved: true } => {
+                info!(undelivered, "Stopped; the notifications that were not delivered are kept and sent later");
+            }
+            Self::Stopped { undelivered, saved: false } => {
+                error!(undelivered, "Stopped with notifications that were not delivered and are lost");
+            }
         }
     }
 }
@@ -165,7 +299,7 @@ fn decided(record: &Record) {
             }
             let took_seconds = took.map(|took| took.as_secs_f64());
             match *result {
-                "failed" | "not_recovered" | "cannot_see" => {
+                "failed" | "not_recovered" | "cannot_see" | "abandoned" => {
                     error!(guard, incident, result, took_seconds, "A person must look at the rollback");
                 }
                 _ => info!(guard, incident, result, took_seconds, "The rollback goes on"),
@@ -200,10 +334,10 @@ fn delivery(event: &DeliveryEvent) {
             count(receiver, "retried");
             warn!(receiver, id, event = event.as_str(), attempt, ?delay, error, "Not delivered yet");
         }
-        DeliveryEvent::Dead { receiver, id, event, reason, .. }
-        | DeliveryEvent::Dropped { receiver, id, event, reason, .. } => {
+        DeliveryEvent::Dead { receiver, id, notification, reason }
+        | DeliveryEvent::Dropped { receiver, id, notification, reason } => {
             count(receiver, "lost");
-            error!(receiver, id, event = event.as_str(), reason, "A notification is lost");
+            error!(receiver, id, event = notification.event.as_str(), reason, "A notification is lost");
         }
     }
 }
@@ -219,12 +353,15 @@ pub struct Status<'a> {
     pub reload_success: bool,
     /// When the configuration in use was loaded.
     pub loaded_at: Timestamp,
+    /// Whether this replica leads; one without others does.
+    pub leads: bool,
 }
 
 impl Status<'_> {
     /// Sets every gauge anew, so that one that is no longer true is forgotten in time.
     pub fn publish(&self) {
         gauge!(names::BUILD_INFO, "version" => crate::VERSION).set(1.0);
+        gauge!(names::LEADER).set(f64::from(u8::from(self.leads)));
         gauge!(names::RELOAD_SUCCESS).set(f64::from(u8::from(self.reload_success)));
         gauge!(names::RELOAD_TIMESTAMP).set(unix(self.loaded_at));
         for guard in self.guards {

@@ -20,6 +20,10 @@ pub const ROLLBACK_DURATION: &str = "ripcord_rollback_duration_seconds";
 pub const NOTIFICATIONS: &str = "ripcord_notifications_total";
 pub const NOTIFICATION_QUEUE: &str = "ripcord_notification_queue";
 pub const NOTIFICATION_OLDEST: &str = "ripcord_notification_oldest_seconds";
+pub const LEADER: &str = "ripcord_leader";
+pub const JOURNAL_WRITES: &str = "ripcord_journal_writes_total";
+pub const HEARTBEATS: &str = "ripcord_heartbeats_total";
+pub const REPLAYED_TICKS: &str = "ripcord_replayed_ticks_total";
 pub const RELOAD_SUCCESS: &str = "ripcord_config_reload_success";
 pub const RELOAD_TIMESTAMP: &str = "ripcord_config_reload_timestamp_seconds";
 
@@ -42,12 +46,19 @@ pub fn describe() {
     describe_gauge!(TRAFFIC_PERCENTAGE, "The share of the traffic on the new path, in percent; NaN while unknown");
     describe_counter!(
         ROLLBACKS,
-        "Rollbacks, by result: started, succeeded, failed, verified, not_recovered, cannot_see, at_target"
+        "Rollbacks, by result: started, succeeded, failed, verified, not_recovered, cannot_see, at_target, resumed, abandoned"
     );
     describe_histogram!(ROLLBACK_DURATION, "Seconds from the decision to the end of the last rollout");
     describe_counter!(NOTIFICATIONS, "Notifications, by receiver and result: accepted, retried, lost");
     describe_gauge!(NOTIFICATION_QUEUE, "Notifications that wait for a receiver");
     describe_gauge!(NOTIFICATION_OLDEST, "Seconds that the oldest waiting notification has waited");
+    describe_gauge!(LEADER, "1 when this replica leads, 0 when it stands by");
+    describe_counter!(
+        JOURNAL_WRITES,
+        "Writes of the state, by result: ok, failed, conflict (another replica has written it)"
+    );
+    describe_counter!(HEARTBEATS, "Heartbeats to the outside address, by result: ok, failed");
+    describe_counter!(REPLAYED_TICKS, "Missed ticks that were fetched afterwards");
     describe_gauge!(
         RELOAD_SUCCESS,
         "1 when the configuration was loaded the last time it was tried, 0 when it was refused"

@@ -26,6 +26,15 @@ struct Parameters {
     time: f64,
 }
 
+/// The parameters of a range query.
+#[derive(Deserialize)]
+struct RangeParameters {
+    query: String,
+    start: f64,
+    end: f64,
+    step: f64,
+}
+
 /// What a query asks for.
 #[derive(Debug, Clone, PartialEq)]
 struct Question {
@@ -47,33 +56,46 @@ enum Number {
 
 /// The server.
 pub fn app(mesh: Arc<Mesh>) -> Router {
-    Router::new().route("/api/v1/query", post(query)).with_state(mesh)
+    Router::new().route("/api/v1/query", post(query)).route("/api/v1/query_range", post(query_range)).with_state(mesh)
 }
 
 async fn query(State(mesh): State<Arc<Mesh>>, Form(parameters): Form<Parameters>) -> (StatusCode, Json<Value>) {
-    match answer(&mesh, &parameters) {
+    let rows = Question::read(&parameters.query).map(|question| {
+        let row = |workload: &String| {
+            let value = question.sample(&mesh, workload, parameters.time)?;
+            Some(json!({"metric": {LABEL: workload}, "value": value}))
+        };
+        question.workloads.iter().filter_map(row).collect()
+    });
+    answer("vector", rows)
+}
+
+async fn query_range(
+    State(mesh): State<Arc<Mesh>>,
+    Form(parameters): Form<RangeParameters>,
+) -> (StatusCode, Json<Value>) {
+    let rows = Question::read(&parameters.query).map(|question| {
+        let row = |workload: &String| {
+            let steps = (0..).map(|n| parameters.start + f64::from(n) * parameters.step);
+            let steps = steps.take_while(|time| *time <= parameters.end + parameters.step / 2.0);
+            let values: Vec<Value> = steps.filter_map(|time| question.sample(&mesh, workload, time)).collect();
+            (!values.is_empty()).then(|| json!({"metric": {LABEL: workload}, "values": values}))
+        };
+        question.workloads.iter().filter_map(row).collect()
+    });
+    answer("matrix", rows)
+}
+
+fn answer(kind: &str, rows: Result<Vec<Value>, String>) -> (StatusCode, Json<Value>) {
+    match rows {
         Ok(result) => {
-            let data = json!({"resultType": "vector", "result": result});
+            let data = json!({"resultType": kind, "result": result});
             (StatusCode::OK, Json(json!({"status": "success", "data": data})))
         }
         Err(error) => {
             (StatusCode::BAD_REQUEST, Json(json!({"status": "error", "errorType": "bad_data", "error": error})))
         }
     }
-}
-
-fn answer(mesh: &Mesh, parameters: &Parameters) -> Result<Vec<Value>, String> {
-    let question = Question::read(&parameters.query)?;
-    // Milliseconds of the present fit a float exactly.
-    #[allow(clippy::cast_possible_truncation)]
-    let at =
-        Timestamp::from_millisecond((parameters.time * 1000.0).round() as i64).map_err(|e| format!("time: {e}"))?;
-    let row = |workload: &String| {
-        let counts = mesh.counts(workload, at, question.window)?;
-        let value = question.number.of(&counts, question.window);
-        Some(json!({"metric": {LABEL: workload}, "value": [parameters.time, value.to_string()]}))
-    };
-    Ok(question.workloads.iter().filter_map(row).collect())
 }
 
 impl Number {
@@ -109,6 +131,15 @@ impl Number {
 }
 
 impl Question {
+    /// The number of a workload at a time, as the API gives it.
+    fn sample(&self, mesh: &Mesh, workload: &str, time: f64) -> Option<Value> {
+        // Milliseconds of the present fit a float exactly.
+        #[allow(clippy::cast_possible_truncation)]
+        let at = Timestamp::from_millisecond((time * 1000.0).round() as i64).ok()?;
+        let counts = mesh.counts(workload, at, self.window)?;
+        Some(json!([time, self.number.of(&counts, self.window).to_string()]))
+    }
+
     /// Takes the parts that vary out of the text, and sees which of the known queries they make that very text.
     fn read(query: &str) -> Result<Self, String> {
         let unknown = || format!("the simulated Prometheus does not know this query: {query}");

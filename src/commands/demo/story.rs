@@ -164,6 +164,7 @@ impl Story {
                 rollout_timeout: guard.rollout_timeout,
                 dry_run: false,
                 patience: kubernetes::CALL_TIMEOUT,
+                permit: Arc::new(|| true),
             };
             let mut failure = None;
             let report = |progress| {

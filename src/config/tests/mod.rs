@@ -2,11 +2,13 @@
 
 mod files;
 mod guards;
+mod heartbeat;
 mod layers;
 mod random;
 mod receivers;
 mod settings;
 mod shipped;
+mod state;
 mod triggers;
 mod units;
 

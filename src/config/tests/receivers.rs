@@ -1,4 +1,4 @@
-//! Receivers, Prometheus, secrets, and what a later version does.
+//! Receivers, Prometheus and secrets.
 
 use std::fs;
 use std::path::PathBuf;
@@ -156,9 +156,10 @@ fn every_event_can_be_chosen() {
         | Event::WatchdogStopping
         | Event::GuardPaused
         | Event::GuardRearmed
-        | Event::GuardAcknowledged => event.as_str(),
+        | Event::GuardAcknowledged
+        | Event::NotificationLost => event.as_str(),
     };
-    let all = "rollback.started, rollback.succeeded, rollback.failed, rollback.verified, rollback.not_recovered, rollback.reverted, page.firing, page.resolved, watchdog.blind, watchdog.sees, watchdog.not_ready, watchdog.ready, watchdog.started, watchdog.stopping, guard.paused, guard.rearmed, guard.acknowledged";
+    let all = "rollback.started, rollback.succeeded, rollback.failed, rollback.verified, rollback.not_recovered, rollback.reverted, page.firing, page.resolved, watchdog.blind, watchdog.sees, watchdog.not_ready, watchdog.ready, watchdog.started, watchdog.stopping, guard.paused, guard.rearmed, guard.acknowledged, notification.lost";
     let filter = settings(&receiver(&format!("webhook: {{url: 'http://x'}}, events: {{only: [{all}]}}")));
     let events = &filter.receivers[0].filter.events;
     assert_eq!(events.iter().copied().map(known).collect::<Vec<_>>().join(", "), all);
@@ -200,29 +201,6 @@ fn prometheus() {
     )]);
     let settings = settings(&prometheus("headers: {X-Scope-OrgID: '5'}"));
     assert_eq!(settings.prometheus.headers["X-Scope-OrgID"], "5");
-}
-
-#[test]
-fn what_a_later_version_does_is_checked_and_warned_of() {
-    check_warnings(&[
-        (
-            "state: {file: x.json}",
-            "1.yaml:1: state: this version does not carry it out yet: the state is kept in memory: a restart forgets incidents and latches",
-        ),
-        (
-            "leader_election: {lease: {namespace: a, name: b}}",
-            "leader_election: this version does not carry it out yet: run a single replica",
-        ),
-        ("heartbeat: {url_file: /x, interval: 1m}", "heartbeat: this version does not carry it out yet"),
-    ]);
-    check_errors(&[
-        ("state: {}", "state: needs config_map: {namespace: …, name: …} or file: …"),
-        ("state: {file: a, config_map: {namespace: a, name: b}}", "state: has both config_map and file"),
-        ("leader_election: {lease: {namespace: A_, name: b}}", "lease.namespace: \"A_\" is no valid name"),
-        ("leader_election: {}", "leader_election: needs lease"),
-        ("heartbeat: {interval: 1m}", "heartbeat: needs url or url_file"),
-        ("heartbeat: {url: x}", "heartbeat.url: is no address"),
-    ]);
 }
 
 #[test]

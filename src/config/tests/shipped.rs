@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{LoadOptions, lines, load};
-use crate::config::Settings;
+use crate::config::{Settings, StatePlace};
 use crate::engine::{Levels, Severity, Stage, TriggerAction};
 
 fn folder() -> PathBuf {
@@ -33,6 +33,9 @@ fn the_sealos_preset_is_valid_without_any_secret() {
     assert_eq!(by("error_rate").stages, [stage]);
     assert_eq!(by("proxy_memory").action, TriggerAction::Page);
     assert_eq!(by("proxy_memory").severity, Severity::Warning);
+    assert_eq!(settings.state.map(|s| s.to_string()).as_deref(), Some("the ConfigMap sealos-system/ripcord-state"));
+    let lease = settings.leader_election.map(|l| l.lease.to_string());
+    assert_eq!(lease.as_deref(), Some("sealos-system/ripcord"));
 }
 
 #[test]
@@ -40,11 +43,14 @@ fn the_second_layer_is_valid_over_the_preset() {
     let settings = shipped(&["ripcord.yaml", "oncall.yaml"], true);
     assert_eq!(settings.receivers.len(), 2);
     assert!(settings.http.token_file.is_some());
+    assert!(settings.heartbeat.is_some());
 }
 
 #[test]
 fn the_smallest_is_valid() {
-    assert_eq!(shipped(&["minimal.yaml"], false).guards.len(), 1);
+    let settings = shipped(&["minimal.yaml"], false);
+    assert_eq!(settings.guards.len(), 1);
+    assert!(matches!(settings.state, Some(StatePlace::File(_))));
 }
 
 #[test]

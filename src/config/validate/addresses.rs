@@ -1,6 +1,7 @@
-//! Addresses, and the files that a configuration names.
+//! Addresses, how long what is behind them may take, and the files that a configuration names.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lettre::Address;
 use reqwest::Url;
@@ -8,9 +9,11 @@ use secrecy::ExposeSecret;
 
 use crate::config::field::{At, Field};
 use crate::config::file::check_certificates;
+use crate::config::path::Path;
 use crate::config::problems::Problems;
 use crate::config::raw;
-use crate::config::{Links, LoadOptions, SecretFile};
+use crate::config::units::say;
+use crate::config::{Links, LoadOptions, SecretFile, WebhookUrl};
 
 /// Parses an address of the web. The errors do not show it: an address is often a secret itself.
 pub(super) fn url(text: &str, instead_of_credentials: &str) -> Result<Url, String> {
@@ -46,8 +49,46 @@ pub(super) fn given_secret(at: &At<String>, options: LoadOptions, problems: &mut
     Some(file)
 }
 
+/// An address that is written as `url`, or in a file that is written as `url_file`, in the map at `parent`.
+pub(super) fn perhaps_secret_url(
+    parent: &Path,
+    plain: &Field<String>,
+    file: &Field<String>,
+    instead_of_credentials: &str,
+    options: LoadOptions,
+    problems: &mut Problems,
+) -> Option<WebhookUrl> {
+    match (plain, file) {
+        (Field::Missing, Field::Missing) => {
+            problems.error(parent, "needs url, or url_file where the address is a secret");
+            None
+        }
+        (Field::Given(at), Field::Missing) => {
+            let parsed = problems.take(&at.path, url(&at.value, instead_of_credentials));
+            parsed.map(|url| WebhookUrl::Plain(url.to_string()))
+        }
+        (Field::Missing, Field::Given(file)) => secret_url(file, options, problems).map(WebhookUrl::File),
+        (Field::Wrong, Field::Missing) | (Field::Missing, Field::Wrong) => None,
+        _ => {
+            problems.error(parent, "has both url and url_file; keep one (what several files say adds up)");
+            None
+        }
+    }
+}
+
+/// How long one exchange with a server may take.
+pub(super) fn timeout(field: &Field<Duration>, default: Duration, problems: &mut Problems) -> Option<Duration> {
+    match field.get().filter(|at| at.value.is_zero()) {
+        Some(at) => {
+            problems.error(&at.path, format!("0s is too short; write a time like {}", say(default)));
+            None
+        }
+        None => field.or_default(default),
+    }
+}
+
 /// A file with an address in it.
-pub(super) fn secret_url(at: &At<String>, options: LoadOptions, problems: &mut Problems) -> Option<SecretFile> {
+fn secret_url(at: &At<String>, options: LoadOptions, problems: &mut Problems) -> Option<SecretFile> {
     let file = given_secret(at, options, problems)?;
     if !options.syntax_only {
         let secret = problems.take(&at.path, file.read().map_err(|e| e.to_string()))?;

@@ -12,7 +12,7 @@ use crate::engine::{GuardSettings, TriggerAction, TriggerSettings};
 
 use super::steps::Placed;
 use super::triggers::Context;
-use super::{addresses, names, rollback, selectors, stages, steps, triggers, vars};
+use super::{addresses, names, rollback, selectors, stages, state, steps, triggers, vars};
 
 /// Validates all guards.
 pub(super) fn guards(raw: &raw::Root, interval: Duration, problems: &mut Problems) -> Option<Vec<Guard>> {
@@ -37,7 +37,9 @@ pub(super) fn guards(raw: &raw::Root, interval: Duration, problems: &mut Problem
         placed.extend(steps.map(|steps| (name.clone(), steps)));
     }
     problems.leave_guards();
-    steps::check_owners(placed.iter().map(|(name, steps)| (name.as_str(), steps.as_slice())), problems);
+    let owners = || placed.iter().map(|(name, steps)| (name.as_str(), steps.as_slice()));
+    steps::check_owners(owners(), problems);
+    state::check_owner(&raw.state, owners(), problems);
     (guards.len() == named.value.0.len()).then_some(guards)
 }
 

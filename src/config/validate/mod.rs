@@ -4,7 +4,7 @@
 mod addresses;
 mod baselines;
 mod guards;
-mod later;
+mod heartbeat;
 mod levels;
 mod names;
 mod prometheus;
@@ -12,6 +12,7 @@ mod receivers;
 mod rollback;
 mod selectors;
 mod stages;
+mod state;
 mod steps;
 mod triggers;
 mod vars;
@@ -71,7 +72,9 @@ pub(super) fn settings(
     let receivers = receivers::receivers(&raw, options, problems);
     let http = http(&raw.http, options, problems);
     let links = addresses::links(&raw.links, problems);
-    later::check(&raw, problems);
+    let heartbeat = heartbeat::heartbeat(&raw.heartbeat, interval, options, problems);
+    let state = state::state(&raw.state, problems);
+    let leader_election = state::leader_election(&raw, problems);
     Some(Settings {
         prometheus: prometheus?,
         evaluation: evaluation?,
@@ -79,6 +82,9 @@ pub(super) fn settings(
         receivers: receivers?,
         http: http?,
         links: links?,
+        heartbeat: heartbeat?,
+        state: state?,
+        leader_election: leader_election?,
         warnings: Vec::new(),
     })
 }

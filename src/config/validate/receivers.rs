@@ -2,14 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::config::field::{At, Field, Texts};
 use crate::config::path::Path;
 use crate::config::problems::Problems;
 use crate::config::raw;
 use crate::config::suggest;
-use crate::config::units::say;
 use crate::config::{
     BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, Webhook, WebhookFormat,
     WebhookUrl, defaults, is_loopback_host,
@@ -20,7 +18,7 @@ use super::triggers::SEVERITIES;
 use super::{addresses, choose, names};
 
 /// Every event, for the filter.
-const EVENTS: [Event; 17] = [
+const EVENTS: [Event; 18] = [
     Event::RollbackStarted,
     Event::RollbackSucceeded,
     Event::RollbackFailed,
@@ -38,6 +36,7 @@ const EVENTS: [Event; 17] = [
     Event::GuardPaused,
     Event::GuardRearmed,
     Event::GuardAcknowledged,
+    Event::NotificationLost,
 ];
 
 /// The formats whose names are settled and that this version cannot send.
@@ -140,22 +139,8 @@ const CHAT_SERVICES: [&str; 6] = [
 
 fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems) -> Option<Webhook> {
     let w = &at.value;
-    let url = match (&w.url, &w.url_file) {
-        (Field::Missing, Field::Missing) => {
-            problems.error(&at.path, "needs url, or url_file where the address is a secret");
-            None
-        }
-        (Field::Given(url), Field::Missing) => {
-            let instead = "use bearer_token_file, or put the whole address into a file and name it with url_file";
-            problems.take(&url.path, addresses::url(&url.value, instead)).map(|url| WebhookUrl::Plain(url.to_string()))
-        }
-        (Field::Missing, Field::Given(file)) => addresses::secret_url(file, options, problems).map(WebhookUrl::File),
-        (Field::Wrong, Field::Missing) | (Field::Missing, Field::Wrong) => None,
-        _ => {
-            problems.error(&at.path, "has both url and url_file; keep one (what several files say adds up)");
-            None
-        }
-    };
+    let instead = "use bearer_token_file, or put the whole address into a file and name it with url_file";
+    let url = addresses::perhaps_secret_url(&at.path, &w.url, &w.url_file, instead, options, problems);
     let format = format(&w.format, problems);
     if format == Some(WebhookFormat::Pagerduty) && w.secret_file.is_missing() {
         problems.warn(
@@ -174,7 +159,7 @@ fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems)
     let secret_file = addresses::secret(&w.secret_file, options, problems);
     let bearer_token_file = addresses::secret(&w.bearer_token_file, options, problems);
     let ca_file = addresses::ca_file(&w.ca_file, options, problems);
-    let timeout = timeout(&w.timeout, defaults::WEBHOOK_TIMEOUT, problems);
+    let timeout = addresses::timeout(&w.timeout, defaults::WEBHOOK_TIMEOUT, problems);
     Some(Webhook {
         url: url?,
         format: format?,
@@ -193,16 +178,6 @@ fn format(field: &Field<String>, problems: &mut Problems) -> Option<WebhookForma
     }
     let formats = [("generic", WebhookFormat::Generic), ("pagerduty", WebhookFormat::Pagerduty)];
     choose(field, &formats, problems).map(|format| format.unwrap_or(WebhookFormat::Generic))
-}
-
-fn timeout(field: &Field<Duration>, default: Duration, problems: &mut Problems) -> Option<Duration> {
-    match field.get().filter(|at| at.value.is_zero()) {
-        Some(at) => {
-            problems.error(&at.path, format!("0s is too short; write a time like {}", say(default)));
-            None
-        }
-        None => field.or_default(default),
-    }
 }
 
 fn email(at: &At<raw::Email>, options: LoadOptions, problems: &mut Problems) -> Option<Email> {
@@ -261,7 +236,7 @@ fn smtp(at: &At<raw::Smtp>, options: LoadOptions, problems: &mut Problems) -> Op
         }
     }
     let ca_file: Option<Option<PathBuf>> = addresses::ca_file(&s.ca_file, options, problems);
-    let timeout = timeout(&s.timeout, defaults::SMTP_TIMEOUT, problems);
+    let timeout = addresses::timeout(&s.timeout, defaults::SMTP_TIMEOUT, problems);
     Some(Smtp { host: host?, port: port?, tls: tls?, ca_file: ca_file?, login: login?, timeout: timeout? })
 }
 

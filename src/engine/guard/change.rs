@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::action::{Action, ChangeOrder, Event, Record, Severity, TriggerFacts};
+use super::super::fingerprint::fnv1a;
 use super::super::incident::{IncidentKind, Page};
 use super::super::input::{ChangeReport, Progress, StepResult};
 use super::super::trigger::since;
@@ -54,9 +55,10 @@ impl Guard {
         self.goto(GuardState::RollingBack, reason, actions);
     }
 
-    /// The order for the present attempt of the present rung.
+    /// The order for the present attempt of the present rung. None for a rollback that began for real and that a dry run found: done
+    /// as a dry run it would be told, and latched, as if it were done.
     pub(super) fn order(&self, delay: Duration, rules: Rules) -> Option<Action> {
-        self.incident.as_ref().map(|incident| {
+        self.incident.as_ref().filter(|incident| incident.dry_run || !rules.dry_run).map(|incident| {
             Action::Change(ChangeOrder {
                 guard: self.settings.name.clone(),
                 incident: incident.id.clone(),
@@ -65,8 +67,8 @@ impl Guard {
                 reason: incident.reason.clone(),
                 decided_at: incident.opened_at,
                 delay,
-                // Nothing is changed now where nothing may be, nor in the rest of a story that was told as a dry run.
-                dry_run: rules.dry_run || incident.dry_run,
+                // Nothing is changed in the rest of a story that was told as a dry run either.
+                dry_run: incident.dry_run,
             })
         })
     }
@@ -117,6 +119,13 @@ impl Guard {
                 incident.movement(),
                 words::duration(took)
             )
+        } else if incident.resumed || incident.failures > 0 {
+            // An attempt that was cut off, or whose answer was lost, may have changed what this one found.
+            format!(
+                "{}: every step is at {} %, as this attempt found it; whether an attempt before changed it is not known; \
+                 checking that it helps",
+                self.settings.name, incident.to_percentage
+            )
         } else {
             format!(
                 "{}: every step was at {} % already; nothing was changed",
@@ -144,7 +153,7 @@ impl Guard {
         actions.push(Action::Notify(page));
         actions.push(Action::Record(record));
         if !dry_run {
-            self.start_clocks_anew();
+            self.start_clocks_anew(now);
         }
         let to = if dry_run { GuardState::RolledBack } else { GuardState::Verifying };
         self.goto(to, reason, actions);
@@ -159,6 +168,7 @@ impl Guard {
         actions: &mut Vec<Action>,
     ) {
         let Some(incident) = &mut self.incident else { return };
+        let error = words::bounded(&error);
         incident.failures += 1;
         incident.error = Some(error.clone());
         incident.note(now, format!("attempt {} failed at {step}: {error}", incident.attempt));
@@ -215,13 +225,10 @@ impl Guard {
 }
 
 /// The wait before the next attempt: doubling, bounded, and a little different for each incident and attempt. The engine has no
-/// randomness: the difference comes from a hash (FNV-1a) of the incident's id.
+/// randomness: the difference comes from a hash of the incident's id.
 fn retry_delay(incident: &str, failures: u32) -> Duration {
     let base = RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_LONGEST);
-    let hash = incident
-        .bytes()
-        .chain(failures.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = fnv1a(incident.bytes().chain(failures.to_le_bytes()));
     // The hash's upper half as a number between -1 and 1.
     #[allow(clippy::cast_precision_loss)]
     let spread = (hash >> 32) as f64 / f64::from(u32::MAX) * 2.0 - 1.0;

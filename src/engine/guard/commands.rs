@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::super::action::{Action, Event, Notification, Severity};
 use super::super::incident::{self, Page};
 use super::super::input::Command;
+use super::super::words;
 use super::{Guard, GuardState, Pause, Rules};
 
 impl Guard {
@@ -49,7 +50,7 @@ impl Guard {
             return;
         }
         self.pause = None;
-        self.begin_rollback(to, format!("by hand: {reason}"), Vec::new(), now, rules, actions);
+        self.begin_rollback(to, format!("by hand: {}", words::bounded(reason)), Vec::new(), now, rules, actions);
     }
 
     pub(super) fn rearm(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
@@ -62,7 +63,7 @@ impl Guard {
                 return actions.push(self.ignored("a rollback is under way: wait for it, or pause the guard"));
             }
         }
-        self.start_clocks_anew();
+        self.start_clocks_anew(now);
         let page = self.told(Event::GuardRearmed, format!("{}: watching again", self.settings.name), now);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
@@ -105,8 +106,7 @@ impl Guard {
         if pause.from == GuardState::RollingBack
             && let Some(incident) = &mut self.incident
         {
-            incident.attempt += 1;
-            incident.note(now, format!("{reason}: trying again"));
+            incident.take_up(now, &format!("{reason}: trying again"));
             actions.extend(self.order(Duration::ZERO, rules));
         }
     }

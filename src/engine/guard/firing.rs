@@ -161,7 +161,9 @@ impl Guard {
             return;
         }
         let Some(incident) = &mut self.incident else { return };
-        incident.calm = true;
+        if !std::mem::replace(&mut incident.calm, true) {
+            actions.push(Action::Journal);
+        }
         if !std::mem::take(&mut incident.latched_page) {
             return;
         }
@@ -196,9 +198,10 @@ impl Guard {
         now: Timestamp,
     ) -> Incident {
         let mut id = incident::id(&self.settings.name, now);
-        let taken = self.closed.iter().chain(&self.incident).filter(|i| i.id.starts_with(&id)).count();
-        if taken > 0 {
-            id = format!("{id}-{}", taken + 1);
+        // The last of this second and not their number: older ones may be forgotten.
+        let last = self.closed.iter().chain(&self.incident).filter_map(|i| number_in_its_second(&i.id, &id)).max();
+        if let Some(last) = last {
+            id = format!("{id}-{}", last + 1);
         }
         Incident::open(&self.settings.name, id, now, kind, reason, facts)
     }
@@ -244,6 +247,29 @@ impl Guard {
         }));
     }
 
+    /// A dry run is over and the traffic may be moved: its story ends, for nothing was changed and nothing is latched. What holds now is
+    /// acted on for real.
+    pub(super) fn end_dry_run(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(incident) = &mut self.incident else { return };
+        let page = incident.page(
+            now,
+            Page {
+                event: Event::PageResolved,
+                severity: Severity::Critical,
+                summary: format!(
+                    "{}: the dry run is over and nothing was changed; watching for real",
+                    self.settings.name
+                ),
+                advice: "Nothing.",
+                dry_run: false,
+            },
+        );
+        actions.push(Action::Journal);
+        actions.push(Action::Notify(page));
+        self.goto(GuardState::Watching, "the dry run is over, and nothing was changed", actions);
+        self.retire(now);
+    }
+
     /// An incident that changed nothing closes by itself once its triggers have been clear for their `for`.
     pub(super) fn close_by_itself(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(incident) = &mut self.incident else { return };
@@ -273,6 +299,14 @@ impl Guard {
             self.goto(GuardState::Watching, "clear again, and nothing was changed", actions);
         }
         self.retire(now);
+    }
+}
+
+/// Which incident of its second one with this id is, from 1, where its guard and second are those of `first`.
+fn number_in_its_second(id: &str, first: &str) -> Option<u64> {
+    match id.strip_prefix(first)? {
+        "" => Some(1),
+        rest => rest.strip_prefix('-')?.parse().ok(),
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! - here: what it remembers, and what happens at each tick
 //! - `firing`: what a tick sets off; `change`: a rollback under way; `verify`: after it; `commands`: what a person asks for
+//! - `recall`: what is remembered of a guard, and how it goes on from that with other settings
 
 mod change;
 mod commands;
 mod firing;
+mod recall;
 mod verify;
 
 use std::time::Duration;
@@ -24,10 +26,11 @@ use super::words;
 const KEPT_INCIDENTS: usize = 20;
 
 /// Where a guard is in its story.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardState {
     /// Nothing is wrong, or not for long enough.
+    #[default]
     Watching,
     /// The steps are being changed.
     RollingBack,
@@ -69,7 +72,7 @@ pub(super) struct Rules {
 
 /// A guard's pause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Pause {
+pub(super) struct Pause {
     until: Timestamp,
     /// The state to go back to.
     from: GuardState,
@@ -85,6 +88,8 @@ pub(super) struct Guard {
     pub incident: Option<Incident>,
     pub closed: Vec<Incident>,
     pub last_tick: Option<Timestamp>,
+    /// When the clocks were last started from nothing: what was measured until then is not wanted as history.
+    anew_since: Option<Timestamp>,
     pause: Option<Pause>,
     /// Pages outside any incident so far, to tell those of one second apart.
     told: u32,
@@ -102,6 +107,8 @@ pub(super) struct Trigger {
     pub blind: Option<Severity>,
     /// Unknown since, for the present severity of not seeing.
     pub dark: Option<(Severity, Timestamp)>,
+    /// The verdict that was last told, as one word.
+    said: Option<&'static str>,
     withheld: Option<Withheld>,
 }
 
@@ -114,6 +121,7 @@ impl Trigger {
             firing: None,
             blind: None,
             dark: None,
+            said: None,
             withheld: None,
         }
     }
@@ -165,26 +173,10 @@ impl Guard {
             incident: None,
             closed: Vec::new(),
             last_tick: None,
+            anew_since: None,
             pause: None,
             told: 0,
         }
-    }
-
-    /// Takes new settings. Triggers that did not change keep their clocks; the names of those that start again are returned.
-    pub fn reconfigure(&mut self, settings: GuardSettings) -> Vec<String> {
-        let mut old = std::mem::take(&mut self.triggers);
-        let mut fresh = Vec::new();
-        for trigger in &settings.triggers {
-            match old.iter().position(|t| t.settings == *trigger) {
-                Some(at) => self.triggers.push(old.swap_remove(at)),
-                None => {
-                    fresh.push(trigger.name.clone());
-                    self.triggers.push(Trigger::new(trigger.clone()));
-                }
-            }
-        }
-        self.settings = settings;
-        fresh
     }
 
     /// Until when the guard is paused.
@@ -211,9 +203,18 @@ impl Guard {
         Action::Record(Record::Ignored { guard: Some(self.name().to_owned()), reason: reason.into() })
     }
 
-    /// Whether a tick is news. One that is older than the last is news only when the clock was set back: the last one lies in the future then.
+    /// Whether a tick is news. A live one that is older than the last is news only when the clock was set back: the last one lies in the
+    /// future then. One of the past is news when it is younger than all that was seen, whatever could not be seen since.
     pub fn accepts(&self, at: Timestamp, kind: TickKind, now: Timestamp) -> bool {
-        self.last_tick.is_none_or(|last| at > last || (at < last && kind == TickKind::Live && last > now))
+        match kind {
+            TickKind::Live => self.last_tick.is_none_or(|last| at > last || (at < last && last > now)),
+            TickKind::History => self.seen_until().is_none_or(|seen| at > seen),
+        }
+    }
+
+    /// Up to when history is in the clocks; `None` when nothing was ever seen.
+    pub fn seen_until(&self) -> Option<Timestamp> {
+        self.triggers.iter().filter_map(|t| t.clocks.last_known).chain(self.anew_since).max()
     }
 
     /// One tick: measure, advance the clocks, and do what the state asks for.
@@ -227,15 +228,32 @@ impl Guard {
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         if !self.accepts(at, kind, now) {
-            actions.push(self.ignored(format!("the tick of {at} was seen already, or is older than the last one")));
+            // A replay begins where the guard that knows least needs it: to say so of each tick to each other one would drown the log.
+            if kind == TickKind::Live {
+                actions.push(self.ignored(format!("the tick of {at} was seen already, or is older than the last one")));
+            }
             return actions;
         }
-        self.last_tick = Some(at);
-        self.share = observation.share.clone();
-        if self.pause.as_ref().is_some_and(|p| now >= p.until) {
-            self.resume("the pause is over", now, rules, &mut actions);
+        match kind {
+            TickKind::Live => {
+                self.last_tick = Some(at);
+                self.share = observation.share.clone();
+                // Of a clock that was ahead and was set back since.
+                self.anew_since = self.anew_since.filter(|anew| *anew <= now);
+                // Only here: a pause that ends may order a change, and nothing of the past may.
+                if self.pause.as_ref().is_some_and(|p| now >= p.until) {
+                    self.resume("the pause is over", now, rules, &mut actions);
+                }
+            }
+            TickKind::History => {
+                self.last_tick = self.last_tick.max(Some(at));
+                // The past of the share is not known, and what is known of it now is the better guess.
+                if observation.share.is_ok() {
+                    self.share = observation.share.clone();
+                }
+            }
         }
-        self.measure(observation, at, rules, &mut actions);
+        self.measure(observation, at, kind, rules, &mut actions);
 
         let age = since(at, now);
         let may_act = match kind {
@@ -248,6 +266,11 @@ impl Guard {
                 GuardState::Verifying => self.verify(observation, at, now, rules, &mut actions),
                 GuardState::Watching if self.incident.is_some() => self.close_by_itself(now, &mut actions),
                 // A dry run changed nothing, so that there is nothing to latch: it watches on for the next story.
+                GuardState::RolledBack | GuardState::NotRecovered
+                    if !rules.dry_run && self.incident.as_ref().is_some_and(|i| i.dry_run) =>
+                {
+                    self.end_dry_run(now, &mut actions);
+                }
                 GuardState::RolledBack if self.incident.as_ref().is_some_and(|i| i.dry_run) => {
                     self.close_by_itself(now, &mut actions);
                 }
@@ -261,7 +284,14 @@ impl Guard {
         actions
     }
 
-    fn measure(&mut self, observation: &Observation, at: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+    fn measure(
+        &mut self,
+        observation: &Observation,
+        at: Timestamp,
+        kind: TickKind,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
         let share = self.share.as_ref().ok().copied();
         for trigger in &mut self.triggers {
             let assessment = match observation.readings.get(&trigger.settings.name) {
@@ -276,7 +306,15 @@ impl Guard {
                 },
             };
             trigger.clocks.advance(&assessment.verdict, at, trigger.settings.clear_for, rules.interval);
-            if trigger.verdict().map(Verdict::word) != Some(assessment.verdict.word()) {
+            if kind == TickKind::History
+                && !matches!(assessment.verdict, Verdict::Unknown(_))
+                && trigger.dark.is_some_and(|(_, dark_since)| at >= dark_since)
+            {
+                // It saw meanwhile: not seeing begins anew, if it does not see now.
+                trigger.dark = None;
+            }
+            if kind == TickKind::Live && trigger.said != Some(assessment.verdict.word()) {
+                trigger.said = Some(assessment.verdict.word());
                 actions.push(Action::Record(Record::Verdict {
                     guard: self.settings.name.clone(),
                     trigger: trigger.settings.name.clone(),
@@ -343,7 +381,8 @@ impl Guard {
     }
 
     /// What was held before was acted on. A page that fires goes on: nothing about it changed.
-    fn start_clocks_anew(&mut self) {
+    fn start_clocks_anew(&mut self, now: Timestamp) {
+        self.anew_since = Some(now);
         for trigger in self.triggers.iter_mut().filter(|t| t.settings.action == TriggerAction::Rollback) {
             trigger.clocks = Clocks::default();
             trigger.withheld = None;

@@ -51,10 +51,12 @@ impl Guard {
             }
         }
         let clear = bad.is_empty() && unseen.is_empty() && seen > 0;
-        if !clear {
-            incident.fresh_clear_since = None;
+        let clear_since = clear.then(|| incident.fresh_clear_since.unwrap_or(at));
+        if incident.fresh_clear_since != clear_since {
+            // What began to be clear and was not for a moment must not be taken for clear all the time after a restart.
+            incident.fresh_clear_since = clear_since;
+            actions.push(Action::Journal);
         }
-        let clear_since = clear.then(|| *incident.fresh_clear_since.get_or_insert(at));
         let expired = since(completed_at, now) >= self.settings.rollback.verify_within;
         let settled = clear_since.is_some_and(|clear_since| since(clear_since, at) >= settle);
         if settled || (expired && clear) {
@@ -168,11 +170,15 @@ impl Guard {
         }
         let (Ok(share), Some(incident)) = (&self.share, &mut self.incident) else { return };
         let Some(completed_at) = incident.completed_at else { return };
-        if *share <= incident.to_percentage {
-            incident.seen_above_target = 0;
+        let above = *share > incident.to_percentage;
+        let seen = if above { (incident.seen_above_target + 1).min(TICKS_TO_BELIEVE_REVERTED) } else { 0 };
+        if incident.seen_above_target != seen {
+            incident.seen_above_target = seen;
+            actions.push(Action::Journal);
+        }
+        if !above {
             return;
         }
-        incident.seen_above_target += 1;
         let watched = since(completed_at, now) <= self.settings.rollback.drift_watch;
         if incident.reverted || !watched || incident.seen_above_target < TICKS_TO_BELIEVE_REVERTED {
             return;

@@ -268,13 +268,21 @@ proptest! {
         let mut engine = Engine::new(settings(vec![guard("terminal", vec![trigger.clone()])]));
         let mut history: Vec<(Timestamp, Says)> = Vec::new();
         let mut fired = false;
+        let mut share = None;
         let mut at = start();
         for step in steps {
             at += Duration::from_secs(step.gap);
-            // A repeated tick says nothing new, even if it is live and the first was not.
-            let new = history.last().is_none_or(|last| last.0 < at);
+            // A repeated tick says nothing new, even if it is live and the first was not; but one of the past does where nothing was
+            // known yet.
+            let known = history.iter().rfind(|tick| tick.1 != Says::Unknown);
+            let new = match step.live {
+                true => history.last().is_none_or(|last| last.0 < at),
+                false => known.is_none_or(|known| known.0 < at),
+            };
             if new {
-                history.push((at, verdict(&trigger, &step.reading, step.share)));
+                // The past of the share is not known: it stays what it was.
+                share = if step.live { step.share } else { step.share.or(share) };
+                history.push((at, verdict(&trigger, &step.reading, share)));
             }
             let says = history.last().unwrap().1;
             let expected_held = held(&history, trigger.clear_for);

@@ -15,6 +15,8 @@
 //! | `5m absent` | the guard is not in the tick at all |
 //! | `5m 5 % \| 0 %` | the first guard and the second |
 //! | `history 5m …`, `late 5m …` | ticks of the past, live ticks handled too late |
+//! | `replay 5m …` | ticks of the past, of the time that ends now |
+//! | `restart` | another engine goes on from the memory of this one, which goes through JSON |
 //! | `again`, `older` | the last tick once more, and one that is a second older |
 //! | `share 25`, `share ?` | the share as it is read from now on |
 //! | `rearm`, `resume`, `ack`, `pause 10m`, `by hand`, `by hand 50` | commands |
@@ -122,6 +124,7 @@ pub struct Scenario {
     pub last_tick: Option<Tick>,
     names: Vec<String>,
     triggers: Vec<Vec<TriggerSettings>>,
+    settings: Settings,
     share: Result<u8, Unknown>,
     /// Failed and total requests of every second so far.
     flow: Vec<(f64, f64)>,
@@ -139,6 +142,7 @@ impl Scenario {
             withheld: Vec::new(),
             names: Vec::new(),
             triggers: Vec::new(),
+            settings: settings.clone(),
             share: Ok(25),
             flow: Vec::new(),
             last_tick: None,
@@ -152,6 +156,15 @@ impl Scenario {
     fn learn(&mut self, settings: &Settings) {
         self.names = settings.guards.iter().map(|g| g.name.clone()).collect();
         self.triggers = settings.guards.iter().map(|g| g.triggers.clone()).collect();
+        self.settings = settings.clone();
+    }
+
+    /// Another engine goes on with these settings from the memory of this one.
+    pub fn restart(&mut self, settings: Settings) {
+        self.learn(&settings);
+        let (engine, actions) = Engine::resume(settings, through_json(&self.engine.memory()), self.time());
+        self.engine = engine;
+        self.note(&actions);
     }
 
     pub fn reconfigure(&mut self, settings: Settings) {
@@ -171,6 +184,16 @@ impl Scenario {
         let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let got = std::mem::take(&mut self.log);
         assert!(got == expected, "\nexpected:\n  {}\ngot:\n  {}\n", expected.join("\n  "), got.join("\n  "));
+    }
+
+    /// What was done so far is not compared.
+    pub fn forget(&mut self) {
+        self.log.clear();
+    }
+
+    /// The last line of what was done.
+    pub fn expect_last(&mut self) -> String {
+        self.log.pop().expect("something was done")
     }
 
     pub fn time(&self) -> Timestamp {
@@ -193,6 +216,12 @@ impl Scenario {
             }
             Some(("share", share)) => self.share = share.parse().map_err(|_| Unknown::Cluster("timed out".to_owned())),
             Some(("wait", time)) => self.now += duration(time),
+            _ if rest == "restart" => self.restart(self.settings.clone()),
+            Some(("replay", phase)) => {
+                let (end, time) = (self.now, phase.split_once(' ').expect("a time").0);
+                self.now -= duration(time);
+                self.phase_until(phase, TickKind::History, |_| start() + end);
+            }
             Some(("history", phase)) => self.phase(phase, TickKind::History, Duration::ZERO),
             Some(("late", phase)) => self.phase(phase, TickKind::Live, seconds(31)),
             Some(("old", report)) => self.report(&guard, report, 1),
@@ -244,6 +273,11 @@ impl Scenario {
     }
 
     fn phase(&mut self, text: &str, kind: TickKind, late: Duration) {
+        self.phase_until(text, kind, |at| at + late);
+    }
+
+    /// `handled` says when the tick of an instant is handled.
+    fn phase_until(&mut self, text: &str, kind: TickKind, handled: impl Fn(Timestamp) -> Timestamp) {
         let (time, what) = text.split_once(' ').expect("a time and what is measured");
         let end = self.now + duration(time);
         while self.now < end {
@@ -257,7 +291,7 @@ impl Scenario {
             }
             let tick = Tick { at: self.time(), kind, guards };
             self.last_tick = Some(tick.clone());
-            self.feed(Input::Tick(tick), self.time() + late);
+            self.feed(Input::Tick(tick), handled(self.time()));
             if let Some(flow) = what.strip_prefix("flow ") {
                 let (ratio, rps) = ratio_and_rps(flow);
                 self.flow.extend((0..INTERVAL.as_secs()).map(|_| (ratio * rps, rps)));
@@ -296,12 +330,17 @@ impl Scenario {
     /// Hands one input to the engine, checks what holds of every list of actions, and writes down what was done.
     pub fn feed(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
         let actions = self.engine.handle(input, now);
-        check_order(&actions);
+        self.note(&actions);
+        actions
+    }
+
+    fn note(&mut self, actions: &[Action]) {
+        check_order(actions);
         let of = |guard: &str| {
             if self.names.len() > 1 { format!("{guard}: ") } else { String::new() }
         };
         let mut lines = Vec::new();
-        for action in &actions {
+        for action in actions {
             match action {
                 Action::Journal
                 | Action::Record(Record::Verdict { .. } | Record::Rollback { .. } | Record::Retrying { .. }) => {}
@@ -339,8 +378,12 @@ impl Scenario {
             }
         }
         lines.into_iter().for_each(|line| self.say(line));
-        actions
     }
+}
+
+/// What a memory is after it was written and read again.
+pub fn through_json(memory: &Memory) -> Memory {
+    serde_json::from_str(&serde_json::to_string(memory).unwrap()).unwrap()
 }
 
 /// The journal is written before a change begins, and no page comes before a change.
@@ -351,7 +394,8 @@ pub fn check_order(actions: &[Action]) {
     let change = |a: &Action| matches!(a, Action::Change(_));
     let notify = |a: &Action| matches!(a, Action::Notify(_));
     let journal = first(|a| matches!(a, Action::Journal));
-    for begun in [first(change), first(notify)].into_iter().flatten() {
+    let abandon = |a: &Action| matches!(a, Action::AbandonChange { .. });
+    for begun in [first(change), first(abandon), first(notify)].into_iter().flatten() {
         assert!(journal.is_some_and(|journal| journal < begun), "not journalled before: {actions:#?}");
     }
     if let (Some(change), Some(notify)) = (last(change), first(notify)) {

@@ -8,13 +8,13 @@ use crate::config::{BasicAuth, Email, SmtpTls};
 use crate::notify::testing::smtp::{Mailbox, Recipient, USER, take_and_never_say_goodbye};
 use crate::notify::testing::tls::Pki;
 use crate::notify::testing::{email, email_receiver, install_crypto, links, next, notification, runbooks, secret};
-use crate::notify::{DeliveryEvent, MemoryStore, Outbox};
+use crate::notify::{DeliveryEvent, Outbox};
 
 fn start(email: Email) -> (Outbox, UnboundedReceiver<DeliveryEvent>) {
     install_crypto();
     let (report, events) = unbounded_channel();
     let receivers = [email_receiver("sre", email)];
-    let outbox = Outbox::start(&receivers, links(), runbooks(), Arc::new(MemoryStore::default()), report).unwrap();
+    let outbox = Outbox::start(&receivers, links(), runbooks(), report, Arc::new(|| true)).unwrap();
     (outbox, events)
 }
 
@@ -47,7 +47,7 @@ async fn each_recipient_gets_a_mail_of_its_own() {
         start(email(server.serve(None), SmtpTls::None, &["a@example.org", "b@example.org", "a@example.org"]));
     let mut n = notification("n1");
     n.summary = "terminal: x\r\nBcc: all@example.org\r\n\r\n.\r\n<script>".to_owned();
-    outbox.send(&n);
+    outbox.put(&n, 0);
     let mut ids = vec![];
     for _ in 0..2 {
         match next(&mut events).await {
@@ -74,7 +74,7 @@ async fn each_recipient_gets_a_mail_of_its_own() {
 async fn one_refused_recipient_does_not_cost_the_others_their_mail() {
     let server = Mailbox::new(&[("gone@example.org", Recipient::Unknown)]);
     let (outbox, mut events) = start(email(server.serve(None), SmtpTls::None, &["gone@example.org", "b@example.org"]));
-    outbox.send(&notification("n1"));
+    outbox.put(&notification("n1"), 0);
     let mut events = [next(&mut events).await, next(&mut events).await];
     events.sort_by_key(|e| matches!(e, DeliveryEvent::Dead { .. }));
     let [DeliveryEvent::Accepted { id, .. }, dead @ DeliveryEvent::Dead { .. }] = &events else { panic!("{events:?}") };
@@ -87,8 +87,8 @@ async fn one_refused_recipient_does_not_cost_the_others_their_mail() {
 async fn one_busy_recipient_holds_up_only_itself_and_gets_the_same_mail_again() {
     let server = Mailbox::new(&[("busy@example.org", Recipient::Busy(2))]);
     let (outbox, mut events) = start(email(server.serve(None), SmtpTls::None, &["busy@example.org", "b@example.org"]));
-    outbox.send(&notification("n1"));
-    outbox.send(&notification("n2"));
+    outbox.put(&notification("n1"), 0);
+    outbox.put(&notification("n2"), 0);
     let mut accepted = vec![];
     for _ in 0..4 {
         match next_outcome(&mut events).await {
@@ -119,7 +119,7 @@ async fn starttls_and_a_login() {
     settings.smtp.ca_file = Some(pki.path("trusted.pem"));
     std::fs::copy(Pki::new().path("ca.pem"), pki.path("trusted.pem")).unwrap();
     let (outbox, mut events) = start(settings);
-    outbox.send(&notification("n1"));
+    outbox.put(&notification("n1"), 0);
     let first = next(&mut events).await;
     assert!(error(&first).contains("STARTTLS failed") && error(&first).contains("certificate"), "{first:?}");
     std::fs::copy(pki.path("ca.pem"), pki.path("trusted.pem")).unwrap();
@@ -136,7 +136,7 @@ async fn starttls_and_a_login() {
 async fn a_server_without_starttls_gets_nothing() {
     let server = Mailbox::new(&[]);
     let (outbox, mut events) = start(email(server.serve(None), SmtpTls::Starttls, &["a@example.org"]));
-    outbox.send(&notification("n1"));
+    outbox.put(&notification("n1"), 0);
     let first = next(&mut events).await;
     assert!(error(&first).contains("STARTTLS is not supported"), "{first:?}");
     assert!(server.mails().is_empty());
@@ -150,8 +150,8 @@ async fn implicit_tls_and_a_server_that_never_says_goodbye() {
     let mut settings = email(port, SmtpTls::Implicit, &["a@example.org"]);
     settings.smtp.ca_file = Some(pki.path("ca.pem"));
     let (outbox, mut events) = start(settings);
-    outbox.send(&notification("n1"));
-    outbox.send(&notification("n2"));
+    outbox.put(&notification("n1"), 0);
+    outbox.put(&notification("n2"), 0);
     for id in ["n1", "n2"] {
         let event = next(&mut events).await;
         assert!(matches!(&event, DeliveryEvent::Accepted { attempts: 1, .. }), "{event:?}");
@@ -166,7 +166,7 @@ async fn a_server_that_says_nothing_is_left_after_the_timeout() {
     settings.smtp.host = "127.0.0.1".to_owned();
     settings.smtp.timeout = Duration::from_secs(1);
     let (outbox, mut events) = start(settings);
-    outbox.send(&notification("n1"));
+    outbox.put(&notification("n1"), 0);
     let first = next(&mut events).await;
     assert!(error(&first).contains("the connection: no answer within 1s"), "{first:?}");
 }
@@ -179,8 +179,7 @@ async fn what_cannot_work_is_said_at_the_start() {
     settings.smtp.login = Some(login(&pki, "p"));
     settings.from = "\r\n".to_owned();
     let (report, _events) = unbounded_channel();
-    let store = Arc::new(MemoryStore::default());
-    let findings = Outbox::start(&[email_receiver("sre", settings)], links(), runbooks(), store, report);
+    let findings = Outbox::start(&[email_receiver("sre", settings)], links(), runbooks(), report, Arc::new(|| true));
     let paths: Vec<String> = findings.err().unwrap().into_iter().map(|f| f.path).collect();
     assert_eq!(paths, ["receivers.sre.email.from", "receivers.sre.email.to[1]", "receivers.sre.email.smtp.tls"]);
 }

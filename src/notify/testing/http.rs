@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
@@ -27,6 +27,7 @@ impl Answer {
 /// A request that came in.
 #[derive(Clone)]
 pub(in crate::notify) struct Request {
+    pub(in crate::notify) method: Method,
     pub(in crate::notify) uri: Uri,
     pub(in crate::notify) headers: HeaderMap,
     pub(in crate::notify) body: Bytes,
@@ -75,8 +76,8 @@ impl Server {
     }
 }
 
-async fn answer(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    shared.requests.lock().unwrap().push(Request { uri, headers, body });
+async fn answer(State(shared): State<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    shared.requests.lock().unwrap().push(Request { method, uri, headers, body });
     let answer = shared.answers.lock().unwrap().pop_front();
     match answer {
         None => StatusCode::OK.into_response(),

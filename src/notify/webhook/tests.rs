@@ -10,7 +10,7 @@ use crate::notify::signature::hex;
 use crate::notify::testing::http::{Answer, Server};
 use crate::notify::testing::tls::Pki;
 use crate::notify::testing::{install_crypto, links, next, notification, runbooks, secret, webhook, webhook_receiver};
-use crate::notify::{DeliveryEvent, MemoryStore, Outbox};
+use crate::notify::{DeliveryEvent, Outbox};
 
 /// A path that is a secret, as those of most chat services are.
 const PATH: &str = "/hooks/T0K3N-1234?key=s3cr3t-key";
@@ -24,7 +24,7 @@ fn receiver(webhook: Webhook) -> Receiver {
 fn start(receivers: &[Receiver]) -> (Outbox, UnboundedReceiver<DeliveryEvent>) {
     install_crypto();
     let (report, events) = unbounded_channel();
-    let outbox = Outbox::start(receivers, links(), runbooks(), Arc::new(MemoryStore::default()), report).unwrap();
+    let outbox = Outbox::start(receivers, links(), runbooks(), report, Arc::new(|| true)).unwrap();
     (outbox, events)
 }
 
@@ -33,7 +33,7 @@ async fn tell(server: &Server, change: impl FnOnce(&mut Webhook)) -> Vec<Deliver
     let mut settings = webhook(&format!("http://127.0.0.1:{}{PATH}", server.port));
     change(&mut settings);
     let (outbox, mut events) = start(&[receiver(settings)]);
-    outbox.send(&notification("n1"));
+    outbox.put(&notification("n1"), 0);
     let mut seen = vec![];
     loop {
         let event = next(&mut events).await;
@@ -170,7 +170,7 @@ async fn secrets_are_read_at_each_try() {
     settings.url = WebhookUrl::File(secret(&folder, "url", "no url, but s3cr3t"));
     settings.secret_file = Some(crate::config::SecretFile(folder.path().join("key")));
     let (outbox, mut events) = start(&[receiver(settings)]);
-    outbox.send(&notification("n1"));
+    outbox.put(&notification("n1"), 0);
     let first = next(&mut events).await;
     assert!(error(&first).contains("url: this is no URL") && !error(&first).contains("s3cr3t"), "{first:?}");
     secret(&folder, "url", &format!("http://127.0.0.1:{}{PATH}\n", server.port));
@@ -189,7 +189,7 @@ async fn a_hanging_receiver_does_not_delay_another() {
     let url = |server: &Server| format!("http://127.0.0.1:{}/", server.port);
     let (outbox, mut events) = start(&[webhook_receiver("slow", &url(&slow)), webhook_receiver("quick", &url(&quick))]);
     for id in ["1", "2", "3"] {
-        outbox.send(&notification(id));
+        outbox.put(&notification(id), 0);
         let event = next(&mut events).await;
         assert!(matches!(&event, DeliveryEvent::Accepted { receiver, .. } if receiver == "quick"), "{event:?}");
     }
@@ -228,7 +228,7 @@ async fn an_authority_of_ones_own_is_trusted() {
     let mut settings = webhook(&format!("https://localhost:{port}{PATH}"));
     settings.ca_file = Some(pki.path("missing.pem"));
     let (outbox, mut events) = start(&[receiver(settings)]);
-    outbox.send(&notification("n1"));
+    outbox.put(&notification("n1"), 0);
     let first = next(&mut events).await;
     assert!(error(&first).contains("missing.pem"), "{first:?}");
     std::fs::copy(Pki::new().path("ca.pem"), pki.path("missing.pem")).unwrap();
@@ -265,8 +265,7 @@ async fn what_cannot_work_is_said_at_the_start() {
     let mut pagerduty = webhook("ftp://example.com/s3cr3t");
     pagerduty.format = WebhookFormat::Pagerduty;
     let (report, _events) = unbounded_channel();
-    let store = Arc::new(MemoryStore::default());
-    let findings = Outbox::start(&[receiver(pagerduty)], links(), runbooks(), store, report).err().unwrap();
+    let findings = Outbox::start(&[receiver(pagerduty)], links(), runbooks(), report, Arc::new(|| true)).err().unwrap();
     let said: Vec<(&str, &str)> = findings.iter().map(|f| (f.path.as_str(), f.message.as_str())).collect();
     assert_eq!(said, [("receivers.oncall.webhook.url", "the URL must begin with https:// or http://"),]);
 }

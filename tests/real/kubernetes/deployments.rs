@@ -222,7 +222,7 @@ async fn what_cannot_be_right_is_refused(world: World) -> anyhow::Result<()> {
         (
             of("nothing"),
             format!(
-                "could not read Deployment {ns}/nothing: it does not exist; correct the namespace and the name in the step"
+                "could not read Deployment {ns}/nothing: it does not exist; correct the namespace and the name in the configuration"
             ),
         ),
         (of("paused"), format!("Resume it: kubectl -n {ns} rollout resume deployment/paused")),

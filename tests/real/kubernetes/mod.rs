@@ -8,11 +8,15 @@
 //! | `rollouts` | the wait for rollouts |
 //! | `shares` | reading the share |
 //! | `events` | Events on the objects |
+//! | `documents` | a document in a ConfigMap |
+//! | `elections` | who leads, by a Lease |
 //! | `faults` | an API server that fails, hangs, or is not there |
 //! | `stage` | what the stories share |
 
 mod config_maps;
 mod deployments;
+mod documents;
+mod elections;
 mod events;
 mod faults;
 mod races;
@@ -30,6 +34,8 @@ pub fn trials() -> Vec<Story> {
         rollouts::trials(),
         shares::trials(),
         events::trials(),
+        documents::trials(),
+        elections::trials(),
         faults::trials(),
     ];
     all.into_iter().flatten().collect()

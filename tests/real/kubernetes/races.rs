@@ -1,6 +1,7 @@
 //! Somebody else writes at the same moment.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,12 +12,13 @@ use ripcord::kubernetes::Outcome;
 use serde_json::json;
 
 use super::stage::{
-    COMPONENT, behind_a_proxy, carry_out, data_rollback, env_rollback, failure, patches, quick_controller, results,
+    COMPONENT, behind_a_proxy, carry_out, data_rollback, env_rollback, failure, gets, patches, quick_controller,
+    results,
 };
 use crate::stories;
 use crate::support::controller::finished;
 use crate::support::fixtures::{create_config_map, create_deployment, deployment, set_data, set_env};
-use crate::support::proxy::Fault;
+use crate::support::proxy::{Fault, Recorded};
 use crate::support::{Story, World};
 
 pub fn trials() -> Vec<Story> {
@@ -29,6 +31,9 @@ pub fn trials() -> Vec<Story> {
         a_change_that_does_not_stay_is_told,
         what_a_webhook_changes_besides_is_told,
         a_config_map_that_does_not_stay_is_told,
+        without_a_permit_nothing_is_sent,
+        a_permit_withdrawn_between_two_tries_ends_the_change,
+        a_cancelled_change_does_not_try_again,
     ]
 }
 
@@ -188,5 +193,60 @@ async fn a_config_map_that_does_not_stay_is_told(world: World) -> anyhow::Result
     let Some(Progress::Failed { error, .. }) = reports.last() else { bail!("{reports:?}") };
     ensure!(error.contains("istio_percentage is 25, not 0"), "{error}");
     ensure!(error.contains("settings-operator has set it since"), "{error}");
+    Ok(())
+}
+
+/// Neither a change nor a dry run of one, for each kind of step; reading is permitted.
+async fn without_a_permit_nothing_is_sent(world: World) -> anyhow::Result<()> {
+    create_deployment(&world, COMPONENT).await?;
+    let map = create_config_map(&world, COMPONENT).await?.metadata.name.context("a name")?;
+    let (proxy, cluster) = behind_a_proxy(&world).await?;
+    for mut plan in [env_rollback(&world, COMPONENT), data_rollback(&world, &map)] {
+        plan.permit = Arc::new(|| false);
+        for dry_run in [false, true] {
+            plan.dry_run = dry_run;
+            let (outcome, reports) = carry_out(&cluster, &plan).await;
+            ensure!((outcome, reports.as_slice()) == (Outcome::Cancelled, &[]), "{outcome:?}: {reports:?}");
+        }
+    }
+    ensure!(proxy.count(patches) == 0 && proxy.count(gets) > 0, "{:?}", proxy.requests());
+    Ok(())
+}
+
+async fn a_permit_withdrawn_between_two_tries_ends_the_change(world: World) -> anyhow::Result<()> {
+    create_deployment(&world, COMPONENT).await?;
+    let (proxy, cluster) = behind_a_proxy(&world).await?;
+    proxy.rule(patches, touching(&world));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut plan = env_rollback(&world, COMPONENT);
+    let count = asked.clone();
+    plan.permit = Arc::new(move || count.fetch_add(1, Ordering::SeqCst) < 2);
+    let (outcome, reports) = carry_out(&cluster, &plan).await;
+    ensure!((outcome, reports.as_slice()) == (Outcome::Cancelled, &[]), "{outcome:?}: {reports:?}");
+    ensure!(proxy.count(patches) == 2, "{} patches", proxy.count(patches));
+    ensure!(asked.load(Ordering::SeqCst) == 3, "asked {} times", asked.load(Ordering::SeqCst));
+    Ok(())
+}
+
+async fn a_cancelled_change_does_not_try_again(world: World) -> anyhow::Result<()> {
+    create_deployment(&world, COMPONENT).await?;
+    let map = create_config_map(&world, COMPONENT).await?.metadata.name.context("a name")?;
+    for plan in [env_rollback(&world, COMPONENT), data_rollback(&world, &map)] {
+        let (proxy, cluster) = behind_a_proxy(&world).await?;
+        let (cancel, cancelled) = tokio::sync::oneshot::channel::<()>();
+        let cancel = Mutex::new(Some(cancel));
+        // The change is cancelled while its first patch is under way, and that one then meets a conflict.
+        let cancels = move |request: &Recorded| {
+            patches(request) && {
+                drop(cancel.lock().expect("no holder panics").take());
+                true
+            }
+        };
+        proxy.rule(cancels, Fault::kubernetes(409));
+        let mut reports = Vec::new();
+        let outcome = cluster.carry_out(&plan, |report| reports.push(report), async { drop(cancelled.await) }).await;
+        ensure!((outcome, reports.as_slice()) == (Outcome::Cancelled, &[]), "{outcome:?}: {reports:?}");
+        ensure!(proxy.count(patches) == 1, "{} patches", proxy.count(patches));
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -10,6 +11,7 @@ use ripcord::config::{ConfigMap, DeploymentEnv, Step};
 use ripcord::engine::{Progress, StepResult};
 use ripcord::kubernetes::{ChangePlan, Cluster, Outcome, variables};
 
+use crate::deploy::least_identity;
 use crate::support::World;
 use crate::support::apiserver::{ApiProxy, Identity, rule};
 use crate::support::controller::{Controller, Rollout};
@@ -58,6 +60,18 @@ pub async fn cluster(world: &World) -> anyhow::Result<Cluster> {
 /// The cluster as somebody sees it.
 pub async fn cluster_of(world: &World, who: &Identity) -> anyhow::Result<Cluster> {
     Ok(Cluster::from_config(world.apiserver.config(who).await?).await?)
+}
+
+/// The cluster as a Ripcord from `deploy/base` sees it.
+pub async fn deployed(world: &World) -> anyhow::Result<Cluster> {
+    cluster_of(world, &least_identity(world).await?).await
+}
+
+/// The same through a proxy.
+pub async fn deployed_behind_a_proxy(world: &World) -> anyhow::Result<(ApiProxy, Cluster)> {
+    let proxy = ApiProxy::start(world).await?;
+    let cluster = Cluster::from_config(proxy.config(&least_identity(world).await?).await?).await?;
+    Ok((proxy, cluster))
 }
 
 /// The cluster as Ripcord sees it through a proxy, which has not seen a request yet.
@@ -119,6 +133,7 @@ pub fn rollback(steps: impl IntoIterator<Item = Step>) -> ChangePlan {
         rollout_timeout: Duration::from_secs(20),
         dry_run: false,
         patience: ripcord::kubernetes::CALL_TIMEOUT,
+        permit: Arc::new(|| true),
     }
 }
 

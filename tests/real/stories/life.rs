@@ -274,6 +274,7 @@ async fn health_and_readiness(world: World) -> anyhow::Result<()> {
     let waiting = stage.start(
         &stage
             .config()
+            .set("state.file", json!(world.dir.join("another-state.json")))
             .set("evaluation.interval", "20s")
             .set("evaluation.blind_after", "60s")
             .set("defaults.triggers.error_rate.for", "60s")
@@ -316,6 +317,8 @@ async fn health_and_readiness(world: World) -> anyhow::Result<()> {
         "ripcord_notification_oldest_seconds",
         "ripcord_config_reload_success",
         "ripcord_config_reload_timestamp_seconds",
+        "ripcord_leader",
+        "ripcord_journal_writes_total",
         "process_cpu_seconds_total",
         "process_resident_memory_bytes",
     ] {

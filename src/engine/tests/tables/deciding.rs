@@ -505,7 +505,12 @@ fn a_guard_that_is_no_longer_configured_stops_its_change() {
         ",
     );
     scenario.reconfigure(settings(vec![guard("b", vec![error_rate()])]));
-    scenario.expect("5m10s abandon\n 5m10s ignored");
+    scenario.expect("5m10s abandon\n 5m10s critical rollback.failed\n 5m10s ignored");
+    let page = scenario.notifications.last().unwrap();
+    assert_eq!(
+        page.summary,
+        "a: the guard is no longer configured: its rollback 25 % -> 0 % is abandoned where it was"
+    );
 }
 
 #[test]

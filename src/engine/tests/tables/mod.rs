@@ -2,6 +2,7 @@
 
 mod acting;
 mod deciding;
+mod outliving;
 mod people;
 mod telling;
 mod verdicts;

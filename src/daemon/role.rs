@@ -1,0 +1,120 @@
+//! Who leads, and the change from one to the other.
+//!
+//! A replica stands by until it is elected; then it takes the state up: reads the document, goes on where it left off, and claims it by
+//! writing it. It leads until another is elected or has written. Without leader election it is elected from the start; without a
+//! place for the state there is nothing to take up.
+
+use std::sync::atomic::Ordering;
+
+use crate::engine::{Engine, Memory};
+use crate::http::Refusal;
+use crate::notify::Losses;
+use crate::state::Taken;
+use crate::telemetry;
+
+use super::trouble::Kind;
+use super::{Daemon, notices};
+
+/// What this replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Another leads, or nobody does.
+    Standby,
+    /// Elected, and the document is being read.
+    TakingUp,
+    /// It decides and acts.
+    Leading,
+}
+
+impl Daemon {
+    pub(super) fn leads(&self) -> bool {
+        self.role == Role::Leading
+    }
+
+    /// Who leads, as far as this replica knows.
+    pub(super) fn leader(&self) -> Option<String> {
+        self.leadership.holder().filter(|_| self.elects)
+    }
+
+    /// This replica is to lead: the state is taken up first.
+    pub(super) fn elected(&mut self) {
+        self.dirty = true;
+        match &self.keeper {
+            Some(keeper) => {
+                self.role = Role::TakingUp;
+                keeper.take_up();
+            }
+            None => self.lead(Taken::default()),
+        }
+    }
+
+    /// Another leads, or nobody: what this replica had in hand is that one's now.
+    pub(super) fn stand_by(&mut self, reason: &str) {
+        self.dirty = true;
+        telemetry::Event::StandingBy { reason, holder: self.leader().as_deref() }.emit();
+        self.role = Role::Standby;
+        self.changes.abandon_all();
+        if let Some(keeper) = &self.keeper {
+            keeper.forget();
+        }
+        for (_, answer) in self.asked.drain(..) {
+            // Whoever asked may have gone.
+            let _ = answer.send(Err(Refusal::NotLeading { leader: self.leadership.holder() }));
+        }
+        self.outbox.clear();
+        // What it tells from now on is about itself only.
+        self.own_pages.store(true, Ordering::SeqCst);
+        let settings = self.world.borrow().engine_settings(self.dry_run);
+        self.core.stand_by(settings);
+        self.losses = Losses::default();
+        self.state_error = None;
+    }
+
+    /// The state as it was left is here: this replica leads from now on.
+    pub(super) fn lead(&mut self, taken: Taken) {
+        self.dirty = true;
+        let (now, at) = (self.clock.now(), tokio::time::Instant::now());
+        let world = self.world.borrow().clone();
+        self.written_by_the_leader = None;
+        self.role = Role::Leading;
+        self.own_pages.store(false, Ordering::SeqCst);
+
+        let kept = taken.document.is_some();
+        let (memory, contents) = taken.document.map_or_else(Default::default, |d| (d.engine, d.outbox));
+        self.outbox.replace(contents);
+        let effects = self.core.resume(world.engine_settings(self.dry_run), memory, now, at, &self.outbox);
+        self.carry_out(effects);
+        telemetry::Event::Leading.emit();
+        if kept {
+            let incidents = self.core.engine().status().iter().filter(|g| g.incident.is_some()).count();
+            let pages = self.outbox.depths().iter().map(|d| d.length).sum();
+            telemetry::Event::Restored { incidents, pages }.emit();
+        }
+        if let Some((why, aside)) = taken.set_aside {
+            let place = self.place.clone().unwrap_or_default();
+            telemetry::Event::SetAside { reason: &why.to_string(), to: aside.as_deref().unwrap_or("nowhere") }.emit();
+            self.tell(&notices::set_aside(&why.to_string(), &place, &aside, now));
+        }
+        for kind in [Kind::NotRead, Kind::CutOff] {
+            self.no_longer(kind);
+        }
+        let names: Vec<&str> = world.settings.guards.iter().map(|g| g.name.as_str()).collect();
+        self.tell(&notices::started(&names, &self.rolling_back(), now));
+
+        // The time that nobody counted is fetched from Prometheus.
+        let since = self.core.engine().seen_until();
+        let look_back = self.core.engine().look_back();
+        let since = since.unwrap_or_else(|| now.checked_sub(look_back).unwrap_or(now));
+        self.owe(since);
+    }
+
+    /// What the leader has written, so that a standby shows the truth.
+    pub(super) fn seen(&mut self, memory: Option<Memory>) {
+        if self.role != Role::Standby {
+            return;
+        }
+        let settings = self.world.borrow().engine_settings(self.dry_run);
+        self.written_by_the_leader = memory.map(|memory| Engine::resume(settings, memory, self.clock.now()).0);
+        self.dirty = true;
+    }
+}

@@ -1,0 +1,106 @@
+//! What the daemon shows of itself: to the API, the metrics and the log.
+
+use crate::engine::{Engine, GuardStatus};
+use crate::http::{Lost, Queue, Snapshot};
+use crate::notify::DeadLetter;
+use crate::telemetry;
+
+use super::Daemon;
+
+impl Daemon {
+    /// The guards: as the engine sees them, and on a standby with the states that the leader has written.
+    fn guards(&self) -> Vec<GuardStatus> {
+        let mut guards = self.core.engine().status();
+        if let Some(written) = &self.written_by_the_leader {
+            for told in written.status() {
+                if let Some(guard) = guards.iter_mut().find(|g| g.guard == told.guard) {
+                    guard.state = told.state;
+                    guard.paused_until = told.paused_until;
+                    guard.incident = told.incident;
+                }
+            }
+        }
+        guards
+    }
+
+    /// Shows the present state to whoever looks.
+    pub(super) fn publish(&mut self) {
+        self.dirty = false;
+        let guards = self.guards();
+        let queues: Vec<Queue> = self
+            .outbox
+            .depths()
+            .into_iter()
+            .map(|d| Queue {
+                receiver: d.receiver,
+                waiting: d.length,
+                oldest_seconds: d.oldest.unwrap_or_default().as_secs_f64(),
+            })
+            .collect();
+        let world = self.world.borrow();
+        telemetry::Status {
+            guards: &guards,
+            queues: &queues,
+            leads: self.leads(),
+            reload_success: self.reload_success,
+            loaded_at: self.loaded_at,
+        }
+        .publish();
+        let known: &Engine = self.written_by_the_leader.as_ref().unwrap_or_else(|| self.core.engine());
+        self.snapshot.send_replace(Snapshot {
+            version: crate::VERSION,
+            dry_run: self.dry_run,
+            leads: self.leads(),
+            leader: self.leader(),
+            started_at: self.started_at,
+            last_tick: self.last_tick,
+            interval: world.settings.evaluation.interval,
+            token_file: world.settings.http.token_file.clone(),
+            config_loaded_at: self.loaded_at,
+            config_reload_success: self.reload_success,
+            state_saved_at: self.saved_at,
+            state_error: self.state_error.clone(),
+            guards,
+            incidents: known.incidents(),
+            receivers: queues,
+            lost: self.outbox.dead_letters().into_iter().map(shown).collect(),
+        });
+    }
+
+    /// Logs the present state.
+    pub(super) fn log_status(&self) {
+        tracing::info!(leads = self.leads(), leader = self.leader(), "Status of Ripcord");
+        for guard in self.guards() {
+            tracing::info!(
+                guard = guard.guard,
+                state = guard.state.as_str(),
+                percentage = guard.percentage,
+                incident = guard.incident.map(|i| i.id),
+                "Status of the guard"
+            );
+            for trigger in guard.triggers {
+                tracing::info!(
+                    guard = guard.guard,
+                    trigger = trigger.trigger,
+                    verdict = trigger.verdict,
+                    value = trigger.text,
+                    threshold = trigger.threshold_text,
+                    held_seconds = trigger.held_seconds,
+                    for_seconds = trigger.for_seconds,
+                    reason = trigger.reason,
+                    "Status of the trigger"
+                );
+            }
+        }
+    }
+}
+
+fn shown(letter: DeadLetter) -> Lost {
+    Lost {
+        receiver: letter.receiver,
+        time: letter.at,
+        event: letter.event.as_str(),
+        summary: letter.summary,
+        reason: letter.reason,
+    }
+}

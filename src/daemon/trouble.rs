@@ -1,0 +1,169 @@
+//! What is wrong with Ripcord itself: told once when it lasts, and once when it is over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::engine::{Event, Notification, Severity};
+
+/// How long the state may be neither written nor read before people are told. An API server that is upgraded is away for less.
+const STATE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Something that keeps Ripcord from being relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The state cannot be written: a restart now would forget what is not.
+    NotSaved,
+    /// The state cannot be read, so that nothing is acted on.
+    NotRead,
+    /// This replica led, and cannot any more, and as far as it sees nobody does.
+    CutOff,
+}
+
+/// What is wrong now.
+#[derive(Debug, Default)]
+pub struct Troubles {
+    present: BTreeMap<Kind, Trouble>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    since: Timestamp,
+    error: String,
+    told: bool,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::NotSaved => "state-not-saved",
+            Self::NotRead => "state-not-read",
+            Self::CutOff => "cut-off",
+        }
+    }
+
+    fn severity(self) -> Severity {
+        match self {
+            // It decides and acts all the same.
+            Self::NotSaved => Severity::Warning,
+            Self::NotRead | Self::CutOff => Severity::Critical,
+        }
+    }
+
+    fn patience(self, blind_after: Duration) -> Duration {
+        match self {
+            Self::NotSaved | Self::NotRead => STATE_PATIENCE,
+            // As for a Prometheus that does not answer: nothing is decided in this time.
+            Self::CutOff => blind_after,
+        }
+    }
+
+    fn summary(self, error: &str) -> String {
+        match self {
+            Self::NotSaved => format!("Ripcord cannot save its state: {error}"),
+            Self::NotRead => format!("Ripcord cannot read its state, and rolls nothing back until it can: {error}"),
+            Self::CutOff => format!("Ripcord cannot lead, and rolls nothing back until a replica does: {error}"),
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::NotSaved => {
+                "Mend what the error says. Until then Ripcord goes on, and a restart forgets incidents, latches and pages."
+            }
+            Self::NotRead => "Mend what the error says now: the guards are not protected.",
+            Self::CutOff => "Look at the API server and the way to it now: the guards are not protected.",
+        }
+    }
+}
+
+impl Troubles {
+    /// Something is wrong, now and maybe for long.
+    pub fn note(&mut self, kind: Kind, error: &str, now: Timestamp) {
+        let trouble =
+            self.present.entry(kind).or_insert_with(|| Trouble { since: now, error: String::new(), told: false });
+        error.clone_into(&mut trouble.error);
+    }
+
+    /// It is over. The notification is for whom it was told.
+    pub fn over(&mut self, kind: Kind, now: Timestamp) -> Option<Notification> {
+        let trouble = self.present.remove(&kind).filter(|t| t.told)?;
+        let summary = match kind {
+            Kind::NotSaved => "Ripcord saves its state again",
+            Kind::NotRead => "Ripcord has read its state and watches again",
+            Kind::CutOff => "a replica of Ripcord leads again",
+        };
+        let advice = "Nothing.".to_owned();
+        Some(notification(kind, &trouble, Event::WatchdogReady, summary.to_owned(), advice, now))
+    }
+
+    /// What has lasted for too long and is not told yet.
+    pub fn due(&mut self, blind_after: Duration, now: Timestamp) -> Vec<Notification> {
+        let mut due = Vec::new();
+        for (kind, trouble) in &mut self.present {
+            let age = Duration::try_from(now.duration_since(trouble.since)).unwrap_or_default();
+            if trouble.told || age < kind.patience(blind_after) {
+                continue;
+            }
+            trouble.told = true;
+            let summary = kind.summary(&trouble.error);
+            due.push(notification(*kind, trouble, Event::WatchdogNotReady, summary, kind.advice().to_owned(), now));
+        }
+        due
+    }
+}
+
+fn notification(
+    kind: Kind,
+    trouble: &Trouble,
+    event: Event,
+    summary: String,
+    advice: String,
+    now: Timestamp,
+) -> Notification {
+    let story = format!("watchdog-{}-{}", kind.word(), trouble.since.strftime("%Y%m%dT%H%M%SZ"));
+    let number = if event == Event::WatchdogNotReady { 1 } else { 2 };
+    Notification {
+        id: format!("{story}.{number}"),
+        event,
+        severity: kind.severity(),
+        time: now,
+        guard: None,
+        guards: Vec::new(),
+        incident: Some(story),
+        summary,
+        advice,
+        trigger: None,
+        rollback: None,
+        dry_run: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn told_once_when_it_lasts_and_once_when_it_is_over() {
+        let blind_after = Duration::from_secs(120);
+        let at = |seconds: i64| Timestamp::from_second(1_767_323_045 + seconds).unwrap();
+        let mut troubles = Troubles::default();
+        troubles.note(Kind::NotSaved, "disk full", at(0));
+        troubles.note(Kind::CutOff, "no answer", at(0));
+        assert_eq!(troubles.due(blind_after, at(59)), []);
+        let told = troubles.due(blind_after, at(60));
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].event, told[0].severity), (Event::WatchdogNotReady, Severity::Warning));
+        assert!(told[0].summary.ends_with("disk full"), "{}", told[0].summary);
+        troubles.note(Kind::NotSaved, "disk still full", at(90));
+        assert_eq!(troubles.due(blind_after, at(100)), [], "it is told already");
+        assert_eq!(troubles.due(blind_after, at(120)).len(), 1, "the other one");
+        let over = troubles.over(Kind::NotSaved, at(130)).unwrap();
+        assert_eq!((over.event, over.incident.clone()), (Event::WatchdogReady, told[0].incident.clone()));
+        assert_ne!(over.id, told[0].id);
+        assert_eq!(troubles.over(Kind::NotSaved, at(131)), None);
+        troubles.note(Kind::NotSaved, "again", at(200));
+        assert_eq!(troubles.over(Kind::NotSaved, at(210)), None, "nobody was told");
+    }
+}

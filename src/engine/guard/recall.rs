@@ -1,0 +1,239 @@
+//! The memory of a guard, how one goes on from it with the settings of today, and how a guard ends that has none any more.
+//!
+//! A reload and a restart are the same thing here: what is remembered meets new settings.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::super::action::{Action, Event, Record, Severity};
+use super::super::incident::{Incident, Page};
+use super::super::input::Unknown;
+use super::super::memory::{GuardMemory, TriggerMemory};
+use super::super::settings::{GuardSettings, TriggerSettings};
+use super::super::words;
+use super::{Guard, GuardState, Rules, Trigger};
+
+impl Guard {
+    /// What must outlive the process.
+    pub fn memory(&self) -> GuardMemory {
+        let triggers = self.triggers.iter().map(|t| (t.settings.name.clone(), t.memory())).collect();
+        GuardMemory {
+            state: self.state,
+            pause: self.pause.clone(),
+            share: self.share.as_ref().ok().copied(),
+            incident: self.incident.clone(),
+            closed: self.closed.clone(),
+            last_tick: self.last_tick,
+            anew_since: self.anew_since,
+            told: self.told,
+            triggers,
+        }
+    }
+
+    /// A guard that goes on where the memory's left off, and what is to be told of it. A trigger that decides by something else than it
+    /// did starts from nothing.
+    pub fn recall(
+        settings: GuardSettings,
+        mut memory: GuardMemory,
+        now: Timestamp,
+        rules: Rules,
+    ) -> (Self, Vec<Action>) {
+        let mut actions = Vec::new();
+        let mut guard = Self::new(settings);
+        for trigger in &mut guard.triggers {
+            let name = &trigger.settings.name;
+            let remembered = memory.triggers.remove(name);
+            if let Some(same) = remembered.clone().filter(|m| m.fingerprint == trigger.settings.fingerprint()) {
+                *trigger = Trigger::recall(trigger.settings.clone(), same);
+                continue;
+            }
+            let text = format!("the trigger {name} is new or changed: its clock starts from nothing");
+            actions.push(ignored(&guard.settings.name, text));
+            let changed = format!("{} was changed and starts from nothing", words::label(&trigger.settings));
+            actions.extend(remembered.into_iter().flat_map(|m| m.end(&guard.settings.name, &changed, now, rules)));
+        }
+        for (name, gone) in std::mem::take(&mut memory.triggers) {
+            actions.push(ignored(&guard.settings.name, format!("the trigger {name} is no longer configured")));
+            let gone_text = format!("{} is no longer watched", name.replace('_', " "));
+            actions.extend(gone.end(&guard.settings.name, &gone_text, now, rules));
+        }
+        guard.share = memory.share.ok_or(Unknown::NotObserved);
+        guard.incident = memory.incident;
+        guard.closed = memory.closed;
+        guard.last_tick = memory.last_tick;
+        guard.anew_since = memory.anew_since;
+        guard.told = memory.told;
+        guard.state = memory.state;
+        guard.pause = memory.pause;
+        actions.extend(guard.mend());
+        (guard, actions)
+    }
+
+    /// Takes new settings while the guard lives. What is only shown and logged goes on too.
+    pub fn reload(self, settings: GuardSettings, now: Timestamp, rules: Rules) -> (Self, Vec<Action>) {
+        let (mut guard, actions) = Self::recall(settings, self.memory(), now, rules);
+        guard.share = self.share;
+        for old in self.triggers {
+            let same = guard.triggers.iter_mut().find(|t| {
+                t.settings.name == old.settings.name && t.settings.fingerprint() == old.settings.fingerprint()
+            });
+            if let Some(trigger) = same {
+                trigger.assessment = old.assessment;
+                trigger.said = old.said;
+                trigger.withheld = old.withheld;
+            }
+        }
+        (guard, actions)
+    }
+
+    /// A state that lacks what it rests on, in a document that somebody edited say, must neither hang nor act: it is latched where there
+    /// is an incident, and watches where there is none.
+    fn mend(&mut self) -> Option<Action> {
+        let whole = |state: GuardState, incident: bool| match state {
+            GuardState::Watching => true,
+            GuardState::Paused => false,
+            _ => incident,
+        };
+        let incident = self.incident.is_some();
+        let sound = match &self.pause {
+            Some(pause) => self.state == GuardState::Paused && whole(pause.from, incident),
+            None => whole(self.state, incident),
+        };
+        if sound {
+            return None;
+        }
+        let was = self.state.as_str();
+        self.pause = None;
+        self.state = if incident { GuardState::NotRecovered } else { GuardState::Watching };
+        let text =
+            format!("what is remembered does not fit together ({was}): the guard is {} instead", self.state.as_str());
+        Some(ignored(self.name(), text))
+    }
+
+    /// Goes on with a rollback that was under way when the process ended. Steps that are done already are found so.
+    pub fn take_up(&mut self, now: Timestamp, rules: Rules) -> Vec<Action> {
+        let Some(incident) = &mut self.incident else { return Vec::new() };
+        if self.state != GuardState::RollingBack {
+            return Vec::new();
+        }
+        if rules.dry_run && !incident.dry_run {
+            let text = format!("the rollback {} began for real: a dry run does not go on with it", incident.id);
+            return vec![self.ignored(text)];
+        }
+        incident.take_up(now, "taken up again after a restart or a change of leader");
+        let record = Record::Rollback {
+            guard: self.settings.name.clone(),
+            incident: incident.id.clone(),
+            result: "resumed",
+            took: None,
+        };
+        let mut actions = vec![Action::Journal];
+        actions.extend(self.order(Duration::ZERO, rules));
+        actions.push(Action::Record(record));
+        actions
+    }
+}
+
+impl Trigger {
+    fn memory(&self) -> TriggerMemory {
+        TriggerMemory {
+            fingerprint: self.settings.fingerprint(),
+            clocks: self.clocks.clone(),
+            severity: self.firing.is_some().then_some(self.settings.severity),
+            firing: self.firing.clone(),
+            blind: self.blind,
+            dark: self.dark,
+        }
+    }
+
+    fn recall(settings: TriggerSettings, memory: TriggerMemory) -> Self {
+        Self {
+            clocks: memory.clocks,
+            firing: memory.firing,
+            blind: memory.blind,
+            dark: memory.dark,
+            ..Self::new(settings)
+        }
+    }
+}
+
+impl TriggerMemory {
+    /// The end of a trigger, or of what it decided by: a page that fires would fire for ever.
+    fn end(self, guard: &str, why: &str, now: Timestamp, rules: Rules) -> Option<Action> {
+        let mut story = self.firing?;
+        let page = Page {
+            event: Event::PageResolved,
+            severity: self.severity.unwrap_or(Severity::Critical),
+            summary: format!("{guard}: {why}: whether it is clear again is not known"),
+            advice: "Look whether what was paged is over: this page ends because the configuration changed.",
+            dry_run: rules.dry_run,
+        };
+        Some(Action::Notify(story.page(now, page)))
+    }
+}
+
+impl GuardMemory {
+    /// The end of a guard that is no longer configured: nothing of it is left in silence.
+    pub fn end(self, guard: &str, now: Timestamp, rules: Rules) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let said = match &self.incident {
+            Some(incident) => format!("; its incident {} ends here", incident.id),
+            None => String::new(),
+        };
+        actions.push(ignored(guard, format!("the guard is no longer configured: it is not watched any more{said}")));
+        let moving = |state| state == GuardState::RollingBack;
+        let under_way = moving(self.state) || self.pause.as_ref().is_some_and(|p| moving(p.from));
+        for (name, trigger) in self.triggers {
+            let gone = format!("{} is no longer watched", name.replace('_', " "));
+            actions.extend(trigger.end(guard, &gone, now, rules));
+        }
+        let Some(incident) = self.incident else { return actions };
+        if moving(self.state) {
+            actions.push(Action::AbandonChange { guard: guard.to_owned(), incident: incident.id.clone() });
+        }
+        if under_way && !incident.dry_run {
+            actions.extend(abandoned(guard, incident, now, rules));
+        } else {
+            actions.push(closed(guard, incident, self.state, now, rules));
+        }
+        actions
+    }
+}
+
+/// Traffic may be half moved, and nobody goes on with it.
+fn abandoned(guard: &str, mut incident: Incident, now: Timestamp, rules: Rules) -> [Action; 2] {
+    let summary = format!(
+        "{guard}: the guard is no longer configured: its rollback {} is abandoned where it was",
+        incident.movement()
+    );
+    let page = Page {
+        event: Event::RollbackFailed,
+        severity: Severity::Critical,
+        summary,
+        advice: "Act now: look at the share and move the traffic by hand, or configure the guard again and roll it back (ripcord rollback).",
+        dry_run: rules.dry_run,
+    };
+    let page = incident.page(now, page);
+    let record = Record::Rollback { guard: guard.to_owned(), incident: incident.id, result: "abandoned", took: None };
+    [Action::Notify(page), Action::Record(record)]
+}
+
+fn closed(guard: &str, mut incident: Incident, state: GuardState, now: Timestamp, rules: Rules) -> Action {
+    let rest = match state {
+        GuardState::Verifying => "whether its rollback helped is not checked any more",
+        _ => "its incident ends here",
+    };
+    let page = Page {
+        event: Event::PageResolved,
+        severity: Severity::Critical,
+        summary: format!("{guard}: the guard is no longer configured: {rest}"),
+        advice: "Nothing, if the guard was meant to go: it is neither watched nor rolled back any more.",
+        dry_run: rules.dry_run || incident.dry_run,
+    };
+    Action::Notify(incident.page(now, page))
+}
+
+fn ignored(guard: &str, reason: String) -> Action {
+    Action::Record(Record::Ignored { guard: Some(guard.to_owned()), reason })
+}

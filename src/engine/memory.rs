@@ -1,0 +1,88 @@
+//! What an engine remembers and cannot be made again from its settings: the part of the journal that is the engine's.
+//!
+//! Everything has a default, and what is not known is passed over, so that a version of Ripcord can read what another one wrote.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::action::Severity;
+use super::blindness::Blindness;
+use super::guard::{GuardState, Pause};
+use super::incident::Incident;
+use super::trigger::Clocks;
+
+/// Everything that an engine remembers. It goes through JSON and comes back the same.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// By the guards' names.
+    pub(super) guards: BTreeMap<String, GuardMemory>,
+    pub(super) blindness: Blindness,
+}
+
+/// What is remembered of one guard.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct GuardMemory {
+    pub state: GuardState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// The share as it was last read; absent when it could not be read.
+    pub share: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Incident>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<Incident>,
+    pub last_tick: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anew_since: Option<Timestamp>,
+    pub told: u32,
+    /// By the triggers' names.
+    pub triggers: BTreeMap<String, TriggerMemory>,
+}
+
+/// What is remembered of one trigger.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct TriggerMemory {
+    /// What the clocks belong to.
+    pub fingerprint: String,
+    pub clocks: Clocks,
+    /// How urgent the page is that is firing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firing: Option<Incident>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blind: Option<Severity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dark: Option<(Severity, Timestamp)>,
+}
+
+impl Memory {
+    /// The incidents in it, open and closed.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.guards.values().flat_map(|guard| guard.closed.iter().chain(&guard.incident))
+    }
+
+    /// The state of a guard.
+    pub fn state_of(&self, guard: &str) -> Option<GuardState> {
+        self.guards.get(guard).map(|guard| guard.state)
+    }
+
+    /// Forgets the closed incident that ended first, of all guards. `false` when there is none.
+    pub fn drop_oldest_closed(&mut self) -> bool {
+        let ended = |guard: &GuardMemory| guard.closed.first().map(|i| i.closed_at.unwrap_or(i.opened_at));
+        let oldest =
+            self.guards.values_mut().filter_map(|guard| Some((ended(guard)?, guard))).min_by_key(|(ended, _)| *ended);
+        match oldest {
+            Some((_, guard)) => {
+                guard.closed.remove(0);
+                true
+            }
+            None => false,
+        }
+    }
+}
