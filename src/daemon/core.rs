@@ -213,3 +213,186 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::engine::{Command, GuardSettings, RollbackSettings};
+
+    const GUARD: &str = "terminal";
+
+    /// What was put, and up to which ticket it may go out.
+    #[derive(Default)]
+    struct Pigeonhole {
+        put: RefCell<Vec<(String, u64)>>,
+        open: RefCell<u64>,
+    }
+
+    impl Post for Pigeonhole {
+        fn put(&self, notification: &Notification, ticket: u64, _except: Option<&str>) {
+            self.put.borrow_mut().push((notification.event.as_str().to_owned(), ticket));
+        }
+
+        fn open(&self, ticket: u64) {
+            let mut open = self.open.borrow_mut();
+            *open = ticket.max(*open);
+        }
+
+        fn contents(&self) -> Contents {
+            Contents::default()
+        }
+    }
+
+    impl Pigeonhole {
+        fn out(&self) -> Vec<String> {
+            let open = *self.open.borrow();
+            self.put.borrow().iter().filter(|(_, t)| *t <= open).map(|(event, _)| event.clone()).collect()
+        }
+    }
+
+    fn settings() -> Settings {
+        let rollback = RollbackSettings {
+            percentages: vec![0],
+            verify_within: Duration::from_secs(60),
+            drift_watch: Duration::ZERO,
+            steps: vec!["step".to_owned()],
+        };
+        Settings {
+            interval: Duration::from_secs(10),
+            blind_after: Duration::from_secs(60),
+            live_for: Duration::from_secs(25),
+            dry_run: false,
+            guards: vec![GuardSettings { name: GUARD.to_owned(), triggers: Vec::new(), rollback }],
+        }
+    }
+
+    fn command(command: Command) -> Input {
+        Input::Command { guard: GUARD.to_owned(), command }
+    }
+
+    fn rollback() -> Input {
+        command(Command::Rollback { reason: "users complain".to_owned(), percentage: None })
+    }
+
+    fn kinds(effects: &[Effect]) -> Vec<&'static str> {
+        effects
+            .iter()
+            .map(|effect| match effect {
+                Effect::Write { .. } => "write",
+                Effect::Begin(_) => "begin",
+                Effect::Abandon { .. } => "abandon",
+                Effect::Announce(_) => "announce",
+                Effect::Record(_) => "record",
+            })
+            .collect()
+    }
+
+    fn ticket(effects: &[Effect]) -> u64 {
+        effects
+            .iter()
+            .find_map(|e| if let Effect::Write { ticket, .. } = e { Some(*ticket) } else { None })
+            .expect("a write")
+    }
+
+    struct Stage {
+        core: Core,
+        post: Pigeonhole,
+        at: Instant,
+    }
+
+    impl Stage {
+        fn new(writer: Option<&str>) -> Self {
+            let mut stage = Self {
+                core: Core::new(settings(), writer.map(str::to_owned)),
+                post: Pigeonhole::default(),
+                at: Instant::now(),
+            };
+            let effects =
+                stage.core.resume(settings(), Memory::default(), Timestamp::UNIX_EPOCH, stage.at, &stage.post);
+            if writer.is_some() {
+                stage.core.settled(ticket(&effects), &stage.post);
+            }
+            stage
+        }
+
+        fn handle(&mut self, input: Input) -> Vec<Effect> {
+            self.core.handle(input, Timestamp::UNIX_EPOCH, self.at, &self.post)
+        }
+    }
+
+    #[test]
+    fn changes_and_pages_wait_for_the_document_that_has_them() {
+        let mut stage = Stage::new(Some("here"));
+        let effects = stage.handle(rollback());
+        assert_eq!(kinds(&effects).iter().filter(|k| **k != "record").collect::<Vec<_>>(), [&"write"]);
+        assert_eq!(stage.post.out(), Vec::<String>::new());
+        let Some(Effect::Write { document, .. }) = effects.iter().find(|e| matches!(e, Effect::Write { .. })) else {
+            panic!("a write")
+        };
+        assert_eq!(document.engine.incidents().count(), 1, "the incident is in the document");
+        let begun = stage.core.settled(ticket(&effects), &stage.post);
+        assert_eq!(kinds(&begun), ["begin", "announce"], "the change before the page");
+        assert_eq!(stage.post.out(), ["rollback.started"]);
+        assert_eq!(kinds(&stage.core.settled(ticket(&effects), &stage.post)), Vec::<&str>::new(), "once");
+    }
+
+    #[test]
+    fn patience_ends_after_two_seconds() {
+        let mut stage = Stage::new(Some("here"));
+        stage.handle(rollback());
+        assert_eq!(stage.core.patient_until(), Some(stage.at + PATIENCE));
+        let early = stage.at + PATIENCE - Duration::from_millis(1);
+        assert_eq!(kinds(&stage.core.out_of_patience(early, &stage.post)), Vec::<&str>::new());
+        assert_eq!(kinds(&stage.core.out_of_patience(stage.at + PATIENCE, &stage.post)), ["begin", "announce"]);
+        assert_eq!(stage.post.out(), ["rollback.started"]);
+        assert_eq!(stage.core.patient_until(), None);
+    }
+
+    #[test]
+    fn what_waits_is_dropped_when_another_leads() {
+        let mut stage = Stage::new(Some("here"));
+        let effects = stage.handle(rollback());
+        stage.core.stand_by(settings());
+        assert_eq!(kinds(&stage.core.settled(ticket(&effects), &stage.post)), Vec::<&str>::new());
+        assert!(!stage.core.unwritten());
+    }
+
+    #[test]
+    fn a_change_that_is_called_off_before_it_began_never_begins() {
+        let mut stage = Stage::new(Some("here"));
+        let effects = stage.handle(rollback());
+        let until = Timestamp::UNIX_EPOCH + Duration::from_secs(60);
+        let paused = stage.handle(command(Command::Pause { until }));
+        assert!(kinds(&paused).contains(&"abandon"), "{:?}", kinds(&paused));
+        let mut begun = stage.core.settled(ticket(&effects), &stage.post);
+        begun.extend(stage.core.settled(ticket(&paused), &stage.post));
+        assert_eq!(kinds(&begun), ["announce", "announce"]);
+        assert_eq!(stage.post.out(), ["rollback.started", "guard.paused"]);
+    }
+
+    #[test]
+    fn where_nothing_is_kept_nothing_waits() {
+        let mut stage = Stage::new(None);
+        let effects = stage.handle(rollback());
+        let kinds: Vec<_> = kinds(&effects).into_iter().filter(|k| *k != "record").collect();
+        assert_eq!(kinds, ["begin", "announce"]);
+        assert_eq!(stage.post.out(), ["rollback.started"]);
+        assert_eq!(stage.core.patient_until(), None);
+    }
+
+    #[test]
+    fn each_time_of_leading_has_a_writer_of_its_own() {
+        let mut stage = Stage::new(Some("here"));
+        let writer = |effects: &[Effect]| {
+            effects
+                .iter()
+                .find_map(|e| if let Effect::Write { document, .. } = e { Some(document.writer.clone()) } else { None })
+        };
+        let first = writer(&stage.handle(rollback()));
+        let memory = stage.core.engine().memory();
+        let again = stage.core.resume(settings(), memory, Timestamp::UNIX_EPOCH, stage.at, &stage.post);
+        assert!(first.is_some() && first != writer(&again), "{first:?}");
+    }
+}

@@ -88,7 +88,9 @@ pub async fn command(
         Ok(Ok(Err(Refusal::Ignored(reason)))) => refuse(StatusCode::CONFLICT, reason),
         Ok(Ok(Err(Refusal::NotLeading { leader }))) => {
             let text = match leader {
-                Some(leader) => format!("this replica stands by, and {leader} leads: ask that one"),
+                Some(leader) => format!(
+                    "this replica stands by, and {leader} leads: ask that one (its pod is named by what stands before the last _)"
+                ),
                 None => {
                     "this replica does not lead, and it knows of none that does: try again in a few seconds".to_owned()
                 }
