@@ -86,13 +86,14 @@ impl Changes {
                     progress,
                 });
             };
-            loop {
-                let outcome = cluster.carry_out(&plan, report, gone(cancelled.clone())).await;
-                if outcome != Outcome::Cancelled || cancelled.has_changed().is_err() {
-                    return;
+            // It may not write while the lease is being renewed, say. What is done already is found done the next time.
+            while cancelled.has_changed().is_ok() {
+                if (plan.permit)() {
+                    let outcome = cluster.carry_out(&plan, report, gone(cancelled.clone())).await;
+                    if outcome != Outcome::Cancelled {
+                        return;
+                    }
                 }
-                // Nobody has called it off: it may not write at this moment, while the lease is being renewed, say. What is done already
-                // is found done the next time.
                 tokio::select! {
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
                     () = gone(cancelled.clone()) => return,

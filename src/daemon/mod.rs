@@ -4,7 +4,7 @@
 //! - `role`: who leads; `trouble`: what is wrong with Ripcord itself; `notices`: what it tells of itself
 //! - `clock`: the time; `world`: the settings in use and what is made of them
 //! - `ticker`: measures; `owed`: which ticks were missed; `shares`: reads the cluster; `changes`: moves the traffic; `announce`: leaves Events; `heartbeat`: says that it is there
-//! - `signals`: what the operating system says; `show`: what is shown
+//! - `signals`: what the operating system says; `show`: what is shown; `stop`: the end
 //!
 //! Every task but the event loop only sends messages to it. A task that dies ends the process.
 
@@ -21,6 +21,7 @@ mod show;
 mod signals;
 #[cfg(test)]
 mod simulation;
+mod stop;
 mod ticker;
 mod trouble;
 mod world;
@@ -52,28 +53,12 @@ pub use clock::Clock;
 use self::core::{Core, Effect, Post};
 use changes::Changes;
 use heartbeat::Heart;
-use notices::GoesOn;
 use role::Role;
 use shares::Shares;
 use signals::{Signal, Signals};
 use ticker::{CatchUp, Measured};
 use trouble::{Kind, Troubles};
 use world::World;
-
-/// How long a stop waits for what is in flight: changes first, then notifications. Kubernetes kills 30 s after it asked, by default.
-const GRACE: Duration = Duration::from_secs(25);
-
-/// The part of it that is kept for the notifications.
-const GRACE_FOR_NOTIFICATIONS: Duration = Duration::from_secs(8);
-
-/// The same where another replica waits to take over: it sends what is left, and nothing is watched until it leads.
-const GRACE_WITH_A_STANDBY: Duration = Duration::from_secs(2);
-
-/// The last part: writing the state once more, and letting go of the lease.
-const GRACE_FOR_THE_STATE: Duration = Duration::from_secs(3);
-
-/// How often a stop looks whether the changes have ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The document is written at least this often while a replica leads: that much history, besides the time that it was away, is replayed
 /// after a crash. It is also how a leader that was cut off learns of it on a quiet night.
@@ -103,6 +88,16 @@ pub struct Setup {
     pub listening: Option<oneshot::Sender<std::net::SocketAddr>>,
     /// Ends the daemon as SIGTERM would, when it is sent or dropped; `None` leaves that to the signals.
     pub stop: Option<oneshot::Receiver<()>>,
+}
+
+/// What the tasks tell the event loop.
+struct Inbox {
+    reports: mpsc::UnboundedReceiver<ChangeReport>,
+    deliveries: mpsc::UnboundedReceiver<DeliveryEvent>,
+    kept: mpsc::UnboundedReceiver<Report>,
+    elections: mpsc::UnboundedReceiver<ElectionEvent>,
+    requests: mpsc::Receiver<Request>,
+    measured: mpsc::Receiver<Measured>,
 }
 
 struct Daemon {
@@ -139,8 +134,6 @@ struct Daemon {
     loaded_at: Timestamp,
     reload_success: bool,
     last_tick: Option<Timestamp>,
-    /// The instant that it measured.
-    last_at: Option<Timestamp>,
     snapshot: watch::Sender<Snapshot>,
     metrics: Metrics,
     listen: std::net::SocketAddr,
@@ -151,12 +144,13 @@ struct Daemon {
 /// Runs until a signal ends it. The error is why it could not go on.
 pub async fn run(setup: Setup) -> anyhow::Result<()> {
     let Setup { settings, load, cluster, clock, dry_run, metrics, listening, stop } = setup;
-    let (reports_to, mut reports) = mpsc::unbounded_channel::<ChangeReport>();
-    let (delivery_to, mut deliveries) = mpsc::unbounded_channel::<DeliveryEvent>();
-    let (kept_to, mut kept) = mpsc::unbounded_channel::<Report>();
-    let (elections_to, mut elections) = mpsc::unbounded_channel::<ElectionEvent>();
-    let (requests_to, mut requests) = mpsc::channel::<Request>(MESSAGES);
-    let (measured_to, mut measured) = mpsc::channel::<Measured>(1);
+    let (reports_to, reports) = mpsc::unbounded_channel();
+    let (delivery_to, deliveries) = mpsc::unbounded_channel();
+    let (kept_to, kept) = mpsc::unbounded_channel();
+    let (elections_to, elections) = mpsc::unbounded_channel();
+    let (requests_to, requests) = mpsc::channel(MESSAGES);
+    let (measured_to, measured) = mpsc::channel(1);
+    let mut inbox = Inbox { reports, deliveries, kept, elections, requests, measured };
     let mut signals = Signals::listen().context("cannot listen for signals")?;
 
     let listen = settings.http.listen;
@@ -227,7 +221,6 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         loaded_at: now,
         reload_success: true,
         last_tick: None,
-        last_at: None,
         snapshot,
         metrics: metrics.clone(),
         listen,
@@ -273,23 +266,25 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
             },
             () = &mut stop => break Ok(()),
             // Who leads comes before what the leader is to do.
-            Some(event) = elections.recv() => daemon.election(event),
-            Some(report) = kept.recv() => if let Err(fenced) = daemon.kept(report) {
-                break Err(fenced);
+            event = inbox.elections.recv(), if daemon.elects => match event {
+                Some(event) => daemon.election(event),
+                None => break Err(anyhow::anyhow!("the task that stands for election died")),
             },
-            () = until(patience) => {
-                let effects = daemon.core.out_of_patience(Instant::now(), &daemon.outbox);
-                daemon.carry_out(effects);
+            report = inbox.kept.recv(), if daemon.keeper.is_some() => match report.map(|report| daemon.kept(report)) {
+                Some(Ok(())) => {}
+                Some(Err(fenced)) => break Err(fenced),
+                None => break Err(anyhow::anyhow!("the task that keeps the state died")),
             },
-            Some(report) = reports.recv() => daemon.handle(Input::Change(report)),
-            Some(request) = requests.recv() => daemon.request(request),
-            Some(measured) = measured.recv() => {
+            () = until(patience) => daemon.out_of_patience(),
+            Some(report) = inbox.reports.recv() => daemon.handle(Input::Change(report)),
+            Some(request) = inbox.requests.recv() => daemon.request(request),
+            Some(measured) = inbox.measured.recv() => {
                 daemon.tick(measured);
                 if let Some(guard) = daemon.changes.died().await {
                     break Err(anyhow::anyhow!("the task that changes the guard {guard} died"));
                 }
             },
-            Some(event) = deliveries.recv() => daemon.delivery(&event),
+            Some(event) = inbox.deliveries.recv() => daemon.delivery(&event),
             Some(ended) = tasks.join_next() => break Err(match ended {
                 Ok(()) => anyhow::anyhow!("a task ended that never should"),
                 Err(error) => anyhow::Error::from(error).context("a task died"),
@@ -302,65 +297,8 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         tracing::error!(error = format!("{error:#}"), "Ending: what is in flight is finished first");
     }
 
-    // No more decisions. What is in flight is finished, as far as the grace period goes; what is not is in the journal.
     signals.abort_on_next();
-    let end = Instant::now() + GRACE;
-    let rolling_back = daemon.rolling_back();
-    telemetry::Event::Stopping { rolling_back: &rolling_back }.emit();
-    let led = daemon.leads();
-    let grace = if daemon.elects { GRACE_WITH_A_STANDBY } else { GRACE_FOR_NOTIFICATIONS };
-    if daemon.elects {
-        // Another goes on with it at once; only what is being sent is waited for.
-        daemon.changes.abandon_all();
-    }
-    while daemon.changes.count() > 0 {
-        let patience = daemon.core.patient_until();
-        tokio::select! {
-            Some(report) = reports.recv() => daemon.handle(Input::Change(report)),
-            Some(report) = kept.recv() => if daemon.kept(report).is_err() {
-                break;
-            },
-            () = until(patience) => {
-                let effects = daemon.core.out_of_patience(Instant::now(), &daemon.outbox);
-                daemon.carry_out(effects);
-            },
-            Some(event) = deliveries.recv() => daemon.delivery(&event),
-            () = sleep_until(end - grace - GRACE_FOR_THE_STATE) => break,
-            // A change that has ended sends nothing more.
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-        }
-    }
-    // A change that has just ended may have left reports.
-    while let Ok(report) = reports.try_recv() {
-        daemon.handle(Input::Change(report));
-    }
-    if led && daemon.leads() {
-        let goes_on = match (daemon.elects, &daemon.keeper) {
-            (true, _) => GoesOn::Elsewhere,
-            (false, Some(_)) => GoesOn::NextTime,
-            (false, None) => GoesOn::Never,
-        };
-        let notice = notices::stopping(daemon.rolling_back(), goes_on, clock.now());
-        daemon.tell(&notice);
-        // What waits for the journal goes out with the rest.
-        daemon.wait_for_the_journal(&mut kept).await;
-    }
-    let left = end.saturating_duration_since(Instant::now()).saturating_sub(GRACE_FOR_THE_STATE);
-    let undelivered = daemon.outbox.drain(left.min(grace)).await;
-    while let Ok(event) = deliveries.try_recv() {
-        daemon.delivery(&event);
-    }
-    let mut saved = false;
-    if led && daemon.leads() {
-        daemon.save();
-        saved = daemon.wait_for_the_journal(&mut kept).await;
-    }
-    if let Some(election) = election
-        && let Err(error) = election.release().await
-    {
-        tracing::warn!(%error, "The lease could not be given back: the others wait until it is over");
-    }
-    telemetry::Event::Stopped { undelivered: undelivered.len(), saved }.emit();
+    daemon.stop(&mut inbox, election).await;
     ended
 }
 
@@ -454,21 +392,47 @@ impl Daemon {
         self.dirty = true;
         match event {
             ElectionEvent::Elected => {
-                self.no_longer(Kind::CutOff);
                 self.elected();
             }
             ElectionEvent::Lost(reason) => {
-                let led = self.leads();
+                let had_it = self.role != Role::Standby;
                 self.stand_by(&reason.to_string());
-                if led && matches!(reason, LossReason::NotRenewed { .. }) {
+                if had_it && matches!(reason, LossReason::NotRenewed { .. }) {
                     self.troubles.note(Kind::CutOff, &reason.to_string(), self.clock.now());
                 }
             }
-            ElectionEvent::Holder(Some(_)) => self.no_longer(Kind::CutOff),
+            ElectionEvent::Holder(Some(_)) => self.in_touch(),
             ElectionEvent::Holder(None) => {}
-            ElectionEvent::Failing(error) => telemetry::Event::LeaseFailing { error: &error }.emit(),
-            ElectionEvent::Recovered => telemetry::Event::LeaseRecovered.emit(),
+            ElectionEvent::Failing(error) => {
+                telemetry::Event::LeaseFailing { error: &error }.emit();
+                if self.role == Role::Standby {
+                    let kind = if self.leader().is_none() { Kind::CutOff } else { Kind::OutOfSight };
+                    self.troubles.note(kind, &error, self.clock.now());
+                }
+            }
+            ElectionEvent::Recovered => {
+                telemetry::Event::LeaseRecovered.emit();
+                if self.leader().is_some() {
+                    self.in_touch();
+                }
+            }
         }
+    }
+
+    /// Somebody leads, and this replica sees it.
+    fn in_touch(&mut self) {
+        self.no_longer(Kind::CutOff);
+        self.no_longer(Kind::OutOfSight);
+    }
+
+    /// What has waited too long for the journal begins.
+    fn out_of_patience(&mut self) {
+        let effects = self.core.out_of_patience(Instant::now(), &self.outbox);
+        self.carry_out(effects);
+        // A place that hangs says nothing of itself.
+        let error = format!("{} does not answer", self.place.as_deref().unwrap_or("its place"));
+        self.troubles.note(Kind::NotSaved, &error, self.clock.now());
+        self.dirty = true;
     }
 
     /// What became of the document. The error is that another process has written it and this one has no way to know who leads.
@@ -488,7 +452,16 @@ impl Daemon {
                     self.state_error = Some(error);
                 }
             }
-            Report::Seen(document) => self.seen(document.map(|d| d.engine)),
+            Report::Seen(document) => {
+                let saved_at = document.as_ref().map(|d| d.saved_at);
+                for kind in [Kind::NotSaved, Kind::NotRead] {
+                    // Another replica has done it since.
+                    if self.troubles.since(kind) < saved_at {
+                        self.no_longer(kind);
+                    }
+                }
+                self.seen(document.map(|d| d.engine));
+            }
             Report::Saved { ticket, left_out } => {
                 telemetry::Event::Journalled { left_out }.emit();
                 self.saved_at = Some(now);
@@ -516,33 +489,12 @@ impl Daemon {
                     );
                 }
                 if self.role != Role::Standby {
+                    // If the lease is this one's all the same, it takes up at the next tick what was written meanwhile.
                     self.stand_by("another replica has written the state");
-                    if self.leadership.may_act() {
-                        // The lease is this one's: what was written meanwhile is taken up like any other.
-                        self.elected();
-                    }
                 }
             }
         }
         Ok(())
-    }
-
-    /// Waits until everything up to now is written, as long as a stop can wait for it. Says whether it is.
-    async fn wait_for_the_journal(&mut self, kept: &mut mpsc::UnboundedReceiver<Report>) -> bool {
-        let end = Instant::now() + GRACE_FOR_THE_STATE;
-        while self.leads() && self.core.unwritten() {
-            tokio::select! {
-                Some(report) = kept.recv() => if matches!(&report, Report::Failed { .. }) | self.kept(report).is_err() {
-                    return false;
-                },
-                () = sleep_until(end) => {
-                    let effects = self.core.out_of_patience(Instant::now(), &self.outbox);
-                    self.carry_out(effects);
-                    return false;
-                }
-            }
-        }
-        true
     }
 
     fn no_longer(&mut self, kind: Kind) {
@@ -576,7 +528,6 @@ impl Daemon {
             telemetry::Event::Missed { ticks: measured.missed }.emit();
         }
         self.last_tick = Some(measured.due);
-        self.last_at = Some(measured.tick.at);
         let mut tick = measured.tick;
         if self.role != Role::Leading {
             // A standby keeps its eyes open, and nothing fires.
@@ -609,6 +560,8 @@ impl Daemon {
         self.tell_of_losses(now);
         match self.role {
             Role::Leading if self.checkpoint.elapsed() >= CHECKPOINT => self.save(),
+            // It holds the lease and does not lead: its document was written by somebody else, and is taken up now.
+            Role::Standby if self.elects && self.leadership.may_act() => self.elected(),
             Role::Standby => {
                 if let Some(keeper) = &self.keeper {
                     keeper.look();
@@ -703,20 +656,18 @@ impl Daemon {
         self.reload_success = true;
         self.loaded_at = self.clock.now();
         telemetry::Event::Reloaded { at: self.loaded_at, guards }.emit();
-        // Ticks that were on their way were measured by the settings before: they are measured again.
-        if let Some(since) = self.last_at {
-            self.owe(since);
-        }
         if self.role == Role::Leading {
             self.handle(Input::Reconfigure(engine));
         } else {
             self.core.stand_by(engine);
             self.dirty = true;
         }
+        self.owe();
     }
 
-    /// Has the ticks after this instant fetched.
-    fn owe(&self, since: Timestamp) {
+    /// Has the ticks fetched that are not in the clocks. Those that are on their way belong to what was before, and are measured again.
+    fn owe(&self) {
+        let since = self.core.engine().owed_since(self.clock.now());
         self.catch_up.send_modify(|owed| *owed = CatchUp { generation: owed.generation + 1, since: Some(since) });
     }
 

@@ -31,9 +31,10 @@ impl Daemon {
         self.role == Role::Leading
     }
 
-    /// Who leads, as far as this replica knows.
+    /// Who leads, as far as this replica knows. Never itself while it does not: the Lease may still name it, or name it already.
     pub(super) fn leader(&self) -> Option<String> {
-        self.leadership.holder().filter(|_| self.elects)
+        let leads = |holder: &String| self.elects && (self.leads() || holder != self.leadership.identity());
+        self.leadership.holder().filter(leads)
     }
 
     /// This replica is to lead: the state is taken up first.
@@ -43,6 +44,9 @@ impl Daemon {
             Some(keeper) => {
                 self.role = Role::TakingUp;
                 keeper.take_up();
+                // Over as soon as it is read. A place that hangs says nothing of itself.
+                let error = format!("{} does not answer", self.place.as_deref().unwrap_or("its place"));
+                self.troubles.note(Kind::NotRead, &error, self.clock.now());
             }
             None => self.lead(Taken::default()),
         }
@@ -51,15 +55,16 @@ impl Daemon {
     /// Another leads, or nobody: what this replica had in hand is that one's now.
     pub(super) fn stand_by(&mut self, reason: &str) {
         self.dirty = true;
-        telemetry::Event::StandingBy { reason, holder: self.leader().as_deref() }.emit();
         self.role = Role::Standby;
+        telemetry::Event::StandingBy { reason, holder: self.leader().as_deref() }.emit();
         self.changes.abandon_all();
         if let Some(keeper) = &self.keeper {
             keeper.forget();
         }
+        let leader = self.leader();
         for (_, answer) in self.asked.drain(..) {
             // Whoever asked may have gone.
-            let _ = answer.send(Err(Refusal::NotLeading { leader: self.leadership.holder() }));
+            let _ = answer.send(Err(Refusal::NotLeading { leader: leader.clone() }));
         }
         self.outbox.clear();
         // What it tells from now on is about itself only.
@@ -68,6 +73,9 @@ impl Daemon {
         self.core.stand_by(settings);
         self.losses = Losses::default();
         self.state_error = None;
+        for kind in [Kind::NotSaved, Kind::NotRead] {
+            self.troubles.hand_over(kind);
+        }
     }
 
     /// The state as it was left is here: this replica leads from now on.
@@ -80,7 +88,9 @@ impl Daemon {
         self.own_pages.store(false, Ordering::SeqCst);
 
         let kept = taken.document.is_some();
-        let (memory, contents) = taken.document.map_or_else(Default::default, |d| (d.engine, d.outbox));
+        let (memory, mut contents) = taken.document.map_or_else(Default::default, |d| (d.engine, d.outbox));
+        // What it told of itself before may wait still.
+        contents.entries.extend(self.outbox.contents().entries);
         self.outbox.replace(contents);
         let effects = self.core.resume(world.engine_settings(self.dry_run), memory, now, at, &self.outbox);
         self.carry_out(effects);
@@ -95,17 +105,14 @@ impl Daemon {
             telemetry::Event::SetAside { reason: &why.to_string(), to: aside.as_deref().unwrap_or("nowhere") }.emit();
             self.tell(&notices::set_aside(&why.to_string(), &place, &aside, now));
         }
-        for kind in [Kind::NotRead, Kind::CutOff] {
+        for kind in [Kind::NotRead, Kind::CutOff, Kind::OutOfSight] {
             self.no_longer(kind);
         }
         let names: Vec<&str> = world.settings.guards.iter().map(|g| g.name.as_str()).collect();
         self.tell(&notices::started(&names, &self.rolling_back(), now));
 
         // The time that nobody counted is fetched from Prometheus.
-        let since = self.core.engine().seen_until();
-        let look_back = self.core.engine().look_back();
-        let since = since.unwrap_or_else(|| now.checked_sub(look_back).unwrap_or(now));
-        self.owe(since);
+        self.owe();
     }
 
     /// What the leader has written, so that a standby shows the truth.

@@ -17,8 +17,10 @@ pub enum Kind {
     NotSaved,
     /// The state cannot be read, so that nothing is acted on.
     NotRead,
-    /// This replica led, and cannot any more, and as far as it sees nobody does.
+    /// This replica cannot lead, or cannot any more, and as far as it sees nobody does.
     CutOff,
+    /// This replica stands by and cannot see whether the leader still does lead.
+    OutOfSight,
 }
 
 /// What is wrong now.
@@ -40,6 +42,7 @@ impl Kind {
             Self::NotSaved => "state-not-saved",
             Self::NotRead => "state-not-read",
             Self::CutOff => "cut-off",
+            Self::OutOfSight => "out-of-sight",
         }
     }
 
@@ -47,6 +50,8 @@ impl Kind {
         match self {
             // It decides and acts all the same.
             Self::NotSaved => Severity::Warning,
+            // The other one may do well.
+            Self::OutOfSight => Severity::Warning,
             Self::NotRead | Self::CutOff => Severity::Critical,
         }
     }
@@ -55,7 +60,7 @@ impl Kind {
         match self {
             Self::NotSaved | Self::NotRead => STATE_PATIENCE,
             // As for a Prometheus that does not answer: nothing is decided in this time.
-            Self::CutOff => blind_after,
+            Self::CutOff | Self::OutOfSight => blind_after,
         }
     }
 
@@ -64,6 +69,7 @@ impl Kind {
             Self::NotSaved => format!("Ripcord cannot save its state: {error}"),
             Self::NotRead => format!("Ripcord cannot read its state, and rolls nothing back until it can: {error}"),
             Self::CutOff => format!("Ripcord cannot lead, and rolls nothing back until a replica does: {error}"),
+            Self::OutOfSight => format!("a replica of Ripcord cannot see whether the leader still leads: {error}"),
         }
     }
 
@@ -73,7 +79,12 @@ impl Kind {
                 "Mend what the error says. Until then Ripcord goes on, and a restart forgets incidents, latches and pages."
             }
             Self::NotRead => "Mend what the error says now: the guards are not protected.",
-            Self::CutOff => "Look at the API server and the way to it now: the guards are not protected.",
+            Self::CutOff => {
+                "Look at the API server, the way to it and Ripcord's rights now: the guards are not protected."
+            }
+            Self::OutOfSight => {
+                "Look at the API server and the way to it. If no replica says that it leads, the guards are not protected."
+            }
         }
     }
 }
@@ -93,9 +104,20 @@ impl Troubles {
             Kind::NotSaved => "Ripcord saves its state again",
             Kind::NotRead => "Ripcord has read its state and watches again",
             Kind::CutOff => "a replica of Ripcord leads again",
+            Kind::OutOfSight => "the replica of Ripcord sees the leader again",
         };
         let advice = "Nothing.".to_owned();
         Some(notification(kind, &trouble, Event::WatchdogReady, summary.to_owned(), advice, now))
+    }
+
+    /// It is another replica's to worry about. What nobody was told is forgotten; the rest ends when that one has mended it.
+    pub fn hand_over(&mut self, kind: Kind) {
+        self.present.retain(|k, trouble| *k != kind || trouble.told);
+    }
+
+    /// Since when it has been wrong.
+    pub fn since(&self, kind: Kind) -> Option<Timestamp> {
+        self.present.get(&kind).map(|trouble| trouble.since)
     }
 
     /// What has lasted for too long and is not told yet.
@@ -165,5 +187,20 @@ mod tests {
         assert_eq!(troubles.over(Kind::NotSaved, at(131)), None);
         troubles.note(Kind::NotSaved, "again", at(200));
         assert_eq!(troubles.over(Kind::NotSaved, at(210)), None, "nobody was told");
+    }
+
+    #[test]
+    fn what_is_another_replicas_is_told_only_if_it_was() {
+        let at = |seconds: i64| Timestamp::from_second(1_767_323_045 + seconds).unwrap();
+        let mut troubles = Troubles::default();
+        troubles.note(Kind::NotSaved, "no answer", at(0));
+        troubles.hand_over(Kind::NotRead);
+        assert_eq!(troubles.since(Kind::NotSaved), Some(at(0)), "another kind");
+        troubles.hand_over(Kind::NotSaved);
+        assert_eq!(troubles.due(Duration::from_secs(5), at(600)), [], "it does not write any more");
+        troubles.note(Kind::NotSaved, "forbidden", at(700));
+        assert_eq!(troubles.due(Duration::from_secs(5), at(760)).len(), 1);
+        troubles.hand_over(Kind::NotSaved);
+        assert!(troubles.over(Kind::NotSaved, at(800)).is_some(), "whoever was told hears of the end");
     }
 }

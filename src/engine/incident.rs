@@ -222,12 +222,14 @@ impl Incident {
         self.timeline[FIRST_LINES].text = format!("{} lines are left out here", self.left_out);
     }
 
-    /// A page of this incident, and the timeline's entry for it. Its id is the incident's with a number that counts its pages.
+    /// A page of this incident, and the timeline's entry for it. Its id is the incident's with a number that counts its pages, and the
+    /// event: a page that went out although it could not be written is not known after a crash, and its number comes again. Another
+    /// event must not pass for its repetition then.
     pub(super) fn page(&mut self, at: Timestamp, page: Page<'_>) -> Notification {
         self.pages += 1;
         self.note(at, page.summary.clone());
         Notification {
-            id: format!("{}.{}", self.id, self.pages),
+            id: format!("{}.{}-{}", self.id, self.pages, page.event.as_str()),
             event: page.event,
             severity: page.severity,
             time: at,

@@ -1,6 +1,7 @@
 //! What an engine remembers and cannot be made again from its settings: the part of the journal that is the engine's.
 //!
-//! Everything has a default, and what is not known is passed over, so that a version of Ripcord can read what another one wrote.
+//! A part that an older version did not write has a default, and one that a newer version adds is passed over. What an older version would
+//! misread (a new state, a new event) needs a new version of the document.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,9 @@ use super::blindness::Blindness;
 use super::guard::{GuardState, Pause};
 use super::incident::Incident;
 use super::trigger::Clocks;
+
+/// Lines of an open incident's timeline that are kept where there is no room for more.
+const LINES_KEPT: usize = 6;
 
 /// Everything that an engine remembers. It goes through JSON and comes back the same.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -72,17 +76,19 @@ impl Memory {
         self.guards.get(guard).map(|guard| guard.state)
     }
 
-    /// Forgets the closed incident that ended first, of all guards. `false` when there is none.
-    pub fn drop_oldest_closed(&mut self) -> bool {
+    /// Forgets what can be spared of the open incident that tells the longest story: a line of its timeline, but for the first and the
+    /// latest. Returns that line; none when no story is long.
+    pub fn shorten_open(&mut self) -> Option<String> {
+        let longest =
+            self.guards.values_mut().filter_map(|guard| guard.incident.as_mut()).max_by_key(|i| i.timeline.len())?;
+        (longest.timeline.len() > LINES_KEPT).then(|| longest.timeline.remove(1).text)
+    }
+
+    /// Forgets the closed incident that ended first, of all guards, and returns it. None when there is none.
+    pub fn drop_oldest_closed(&mut self) -> Option<Incident> {
         let ended = |guard: &GuardMemory| guard.closed.first().map(|i| i.closed_at.unwrap_or(i.opened_at));
         let oldest =
             self.guards.values_mut().filter_map(|guard| Some((ended(guard)?, guard))).min_by_key(|(ended, _)| *ended);
-        match oldest {
-            Some((_, guard)) => {
-                guard.closed.remove(0);
-                true
-            }
-            None => false,
-        }
+        oldest.map(|(_, guard)| guard.closed.remove(0))
     }
 }

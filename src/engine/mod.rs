@@ -109,16 +109,16 @@ impl Engine {
         (engine, actions)
     }
 
-    /// Up to when history is in the clocks of every guard; `None` when there is a guard of which nothing was ever seen.
-    ///
-    /// Ticks that are younger than this are worth replaying: each guard takes those that it has not seen.
-    pub fn seen_until(&self) -> Option<Timestamp> {
-        self.guards.iter().map(Guard::seen_until).min().flatten()
+    /// Since when ticks are worth replaying: each guard takes those that it has not seen, and one of which nothing was ever seen looks
+    /// back.
+    pub fn owed_since(&self, now: Timestamp) -> Timestamp {
+        let back = now.checked_sub(self.look_back()).unwrap_or(now);
+        self.guards.iter().map(|guard| guard.seen_until().unwrap_or(back)).min().unwrap_or(now)
     }
 
     /// How far back an engine that remembers nothing must look for its clocks to be what they would be had it watched all the time: a
     /// breach may have been held for this long, and clear may have been about to end it.
-    pub fn look_back(&self) -> Duration {
+    fn look_back(&self) -> Duration {
         let triggers = self.guards.iter().flat_map(|guard| &guard.triggers);
         let longest = triggers.map(|t| t.settings.hold_for + t.settings.clear_for).max().unwrap_or_default();
         longest + self.rules.interval * LOOK_BACK_INTERVALS

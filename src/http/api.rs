@@ -85,6 +85,7 @@ pub async fn command(
     }
     match tokio::time::timeout(ANSWER_WITHIN, answered).await {
         Ok(Ok(Ok(()))) => Json(Answer { done: true, error: None }).into_response(),
+        Ok(Err(_)) => refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord is stopping".to_owned()),
         Ok(Ok(Err(Refusal::Ignored(reason)))) => refuse(StatusCode::CONFLICT, reason),
         Ok(Ok(Err(Refusal::NotLeading { leader }))) => {
             let text = match leader {

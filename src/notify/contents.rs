@@ -23,17 +23,23 @@ pub struct Contents {
 
 impl Contents {
     /// Makes it smaller, for a document that is too large: takes out the oldest dead letter, and when there is none the oldest entry of
-    /// the least severity. Says whether there was anything to take out.
-    pub fn drop_least(&mut self) -> bool {
+    /// the least severity. Says how many bytes of the document that frees, give or take a comma; none when there is nothing to take out.
+    pub fn drop_least(&mut self) -> Option<usize> {
         if !self.dead_letters.is_empty() {
-            self.dead_letters.remove(0);
-            return true;
+            return Some(bytes(&self.dead_letters.remove(0)));
         }
-        let least = self.entries.iter().enumerate().min_by_key(|(_, e)| e.notification.severity);
-        let Some((at, _)) = least else { return false };
-        self.entries.remove(at);
-        true
+        let (at, _) = self.entries.iter().enumerate().min_by_key(|(_, e)| e.notification.severity)?;
+        let entry = self.entries.remove(at);
+        let shared = self.entries.iter().any(|e| e.notification.id == entry.notification.id);
+        // Its key is written too, with a colon in the place of the comma.
+        let notification = if shared { 0 } else { bytes(&entry.notification.id) + bytes(&*entry.notification) };
+        Some(notification + bytes(&Waiting::from(&entry)))
     }
+}
+
+/// What a value takes in a list, with the comma.
+fn bytes(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(0, |text| text.len() + ",".len())
 }
 
 /// The shape in the document. What is absent is empty, so that a document of before a part existed can be read.
@@ -60,13 +66,24 @@ struct Waiting {
     queued_at: Timestamp,
 }
 
+impl From<&Entry> for Waiting {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            notification: entry.notification.id.clone(),
+            receiver: entry.receiver.clone(),
+            recipient: entry.recipient.clone(),
+            queued_at: entry.queued_at,
+        }
+    }
+}
+
 impl From<Contents> for Written {
     fn from(contents: Contents) -> Self {
         let mut notifications = BTreeMap::new();
         let mut entries = Vec::with_capacity(contents.entries.len());
-        for Entry { receiver, recipient, queued_at, notification, .. } in contents.entries {
-            entries.push(Waiting { notification: notification.id.clone(), receiver, recipient, queued_at });
-            notifications.entry(notification.id.clone()).or_insert(notification);
+        for entry in contents.entries {
+            entries.push(Waiting::from(&entry));
+            notifications.entry(entry.notification.id.clone()).or_insert(entry.notification);
         }
         Self { notifications, entries, dead_letters: contents.dead_letters }
     }
@@ -201,7 +218,7 @@ mod tests {
         };
         let mut gone = vec![];
         let mut before = left(&contents);
-        while contents.drop_least() {
+        while contents.drop_least().is_some() {
             let after = left(&contents);
             gone.extend(before.iter().find(|id| !after.contains(id)).cloned());
             before = after;

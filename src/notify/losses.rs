@@ -86,6 +86,12 @@ impl Losses {
         }
     }
 
+    /// Everything that the others were not told yet, however recently they were told of something: the last chance before the end.
+    pub fn all(&mut self, now: Timestamp) -> Vec<Lost> {
+        self.receivers.values_mut().for_each(|lately| lately.told_at = None);
+        self.due(now)
+    }
+
     /// What the others are to be told now: at most one notification for each receiver and minute, which names the worst loss and counts the
     /// rest.
     pub fn due(&mut self, now: Timestamp) -> Vec<Lost> {

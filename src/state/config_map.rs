@@ -12,11 +12,8 @@ use super::place::{Place, WriteError};
 /// The key that holds the document.
 const KEY: &str = "state.json";
 
-/// The largest document: an object may have 1 MiB, less its metadata and one document that was set aside being cut to the same object.
+/// The largest document: an object may have 1 MiB, with its metadata and what others keep in it.
 const MAX_BYTES: usize = 800 * 1024;
-
-/// What is kept of a document that is set aside, so that the object still takes a new one.
-const MAX_ASIDE_BYTES: usize = 128 * 1024;
 
 /// How often a write is tried again when only something about the object changed that is not the document: its labels, say.
 const MAX_ADOPTIONS: u32 = 5;
@@ -42,8 +39,8 @@ impl ConfigMapPlace {
         Ok(found.and_then(|mut f| f.data.remove(KEY)))
     }
 
-    async fn put(&mut self, key: String, text: String) -> Result<(), CallError> {
-        let data = [(key, text)].into();
+    async fn put(&mut self, text: String) -> Result<(), CallError> {
+        let data = [(KEY.to_owned(), text)].into();
         let stored = self.cluster.write_document(&self.object, data, self.version.as_deref()).await?;
         self.version = Some(stored.resource_version);
         Ok(())
@@ -53,7 +50,7 @@ impl ConfigMapPlace {
         let me = Document::writer(&text);
         let mut adoptions = 0;
         loop {
-            let error = match self.put(KEY.to_owned(), text.clone()).await {
+            let error = match self.put(text.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -106,13 +103,12 @@ impl Place for ConfigMapPlace {
     fn set_aside(&mut self, suffix: String) -> BoxFuture<'_, Result<String, String>> {
         async move {
             let text = self.load().await.map_err(|e| e.to_string())?.unwrap_or_default();
-            let kind = suffix.split('-').next().unwrap_or_default();
-            // One key for each kind: the object's size is limited, and the latest is what a person looks for.
-            let key = format!("{KEY}.{kind}");
-            let kept: String =
-                text.char_indices().take_while(|(at, _)| *at < MAX_ASIDE_BYTES).map(|(_, c)| c).collect();
-            self.put(key.clone(), kept).await.map_err(|e| e.to_string())?;
-            Ok(format!("the key {key} of {}", self.object))
+            // An object of its own: beside the next document there may be no room for it.
+            let name = format!("{}-{}", self.object.name, suffix.to_lowercase());
+            let aside = ObjectRef { name, ..self.object.clone() };
+            let data = [(KEY.to_owned(), text)].into();
+            self.cluster.write_document(&aside, data, None).await.map_err(|e| e.to_string())?;
+            Ok(aside.to_string())
         }
         .boxed()
     }

@@ -69,30 +69,43 @@ impl Document {
     }
 
     /// The document as text of at most `limit` bytes. For that the oldest closed incidents are left out, then dead letters and pages of
-    /// little worth; says how many things were.
+    /// little worth, then lines of the open incidents' timelines, and no more of them than it takes; says how many things were.
     ///
     /// The error is a document that cannot be written at all.
     pub fn text(&self, limit: usize) -> Result<(String, usize), String> {
         let text = self.json()?;
-        if text.len() <= limit {
+        let mut excess = text.len().saturating_sub(limit);
+        if excess == 0 {
             return Ok((text, 0));
         }
         let mut smaller = self.clone();
         let mut left_out = 0;
-        // More at once each time: writing a megabyte again for each of a thousand pages would take minutes.
-        let mut at_once = 1;
         loop {
-            for _ in 0..at_once {
-                if !smaller.engine.drop_oldest_closed() && !smaller.outbox.drop_least() {
-                    return Err(format!("the open incidents alone are more than {limit} bytes"));
-                }
+            // What each frees is known well enough: writing a megabyte again for each of a thousand pages would take minutes.
+            while excess > 0 {
+                let freed = smaller.leave_out().ok_or_else(|| {
+                    format!("what cannot be left out, the open incidents above all, is more than {limit} bytes")
+                })?;
+                excess = excess.saturating_sub(freed);
                 left_out += 1;
             }
             let text = smaller.json()?;
-            if text.len() <= limit {
+            excess = text.len().saturating_sub(limit);
+            if excess == 0 {
                 return Ok((text, left_out));
             }
-            at_once *= 2;
+        }
+    }
+
+    /// Leaves out what is worth least, and says how many bytes that frees, give or take a comma. None when all that is left is needed.
+    fn leave_out(&mut self) -> Option<usize> {
+        match self.engine.drop_oldest_closed() {
+            Some(incident) => Some(serde_json::to_string(&incident).map_or(0, |text| text.len() + ",".len())),
+            None => match self.outbox.drop_least() {
+                Some(freed) => Some(freed),
+                // The time of a line takes about as much as its frame.
+                None => self.engine.shorten_open().map(|line| line.len()),
+            },
         }
     }
 
@@ -103,7 +116,12 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
     use super::*;
+    use crate::engine::Severity;
 
     fn empty() -> Document {
         Document::new("here", Timestamp::UNIX_EPOCH, Memory::default(), Contents::default())
@@ -129,6 +147,117 @@ mod tests {
         for end in 0..whole.len() {
             assert!(Document::read(&whole[..end]).is_err(), "half a document is none: {end}");
         }
+    }
+
+    /// A memory as the journal has it: closed incidents of two guards by when they ended, and an open one.
+    fn memory(closed: &[(&str, &str)]) -> Memory {
+        let incident = |id: &str, ended: Option<&str>| {
+            json!({
+                "id": id, "guard": id, "opened_at": "2026-01-01T00:00:00Z", "closed_at": ended, "kind": "rollback",
+                "reason": "errors ".repeat(100), "triggers": [], "from_percentage": 25, "to_percentage": 0, "attempt": 1,
+                "steps": [], "error": null, "accepted_at": null, "completed_at": null, "verification": null,
+                "acknowledged_at": null, "timeline": [], "failures": 0, "pages": 3, "fresh_clear_since": null,
+                "seen_above_target": 0, "reverted": false,
+            })
+        };
+        let mut guards = json!({"open": {"state": "rolled_back", "incident": incident("open", None)}});
+        for (id, ended) in closed {
+            let guard = &id[..1];
+            if guards[guard].is_null() {
+                guards[guard] = json!({"closed": []});
+            }
+            guards[guard]["closed"].as_array_mut().unwrap().push(incident(id, Some(ended)));
+        }
+        serde_json::from_value(json!({"guards": guards})).unwrap()
+    }
+
+    /// Pages that wait, each with its receivers, and dead letters.
+    fn outbox(pages: &[(&str, &str, &[&str])], dead: &[&str]) -> Contents {
+        let notification = |id: &str, severity: &str| {
+            json!({
+                "id": id, "event": "page.firing", "severity": severity, "time": "2026-01-01T00:00:00Z", "guard": "a",
+                "guards": [], "incident": id, "summary": id, "advice": "look ".repeat(100), "trigger": null,
+                "rollback": null, "dry_run": false,
+            })
+        };
+        let notifications: serde_json::Map<_, _> =
+            pages.iter().map(|(id, severity, _)| ((*id).to_owned(), notification(id, severity))).collect();
+        let entry =
+            |id: &str, to: &str| json!({"notification": id, "receiver": to, "queued_at": "2026-01-01T00:00:00Z"});
+        let entries: Vec<_> = pages.iter().flat_map(|(id, _, to)| to.iter().map(|to| entry(id, to))).collect();
+        let letter = |id: &&str| {
+            json!({
+                "id": id, "receiver": "sre", "event": "page.firing", "severity": "critical", "summary": id,
+                "reason": "no ".repeat(100), "at": "2026-01-01T00:00:00Z",
+            })
+        };
+        let dead: Vec<_> = dead.iter().map(letter).collect();
+        let written = json!({"notifications": notifications, "entries": entries, "dead_letters": dead});
+        serde_json::from_value(written).unwrap()
+    }
+
+    /// What a document holds that can be left out, in words.
+    fn holds(document: &Document) -> Vec<String> {
+        let closed = document.engine.incidents().filter(|i| i.closed_at.is_some()).map(|i| i.id.clone());
+        let dead = document.outbox.dead_letters.iter().map(|d| d.id.clone());
+        let waiting = document.outbox.entries.iter().map(|e| e.id.clone());
+        closed.chain(dead).chain(waiting).collect()
+    }
+
+    /// One limit after the other: each document is within its limit, as large as it may be, and lacks what is worth least.
+    #[test]
+    fn what_is_over_goes_first_and_critical_pages_last() {
+        let closed = [("a1", "2026-01-02T00:00:00Z"), ("a2", "2026-01-04T00:00:00Z"), ("b1", "2026-01-03T00:00:00Z")];
+        let pages: [(&str, &str, &[&str]); 4] = [
+            ("c1", "critical", &["oncall", "sre"]),
+            ("w1", "warning", &["oncall"]),
+            ("i1", "info", &["oncall", "sre"]),
+            ("c2", "critical", &["oncall"]),
+        ];
+        let document = Document::new("here", Timestamp::UNIX_EPOCH, memory(&closed), outbox(&pages, &["d1", "d2"]));
+        let order =
+            ["a1", "b1", "a2", "d1", "d2", "i1/oncall", "i1/sre", "w1/oncall", "c1/oncall", "c1/sre", "c2/oncall"];
+        assert_eq!(holds(&document).len(), order.len());
+        let (whole, _) = document.text(usize::MAX).unwrap();
+        let mut sizes = vec![whole.len()];
+        for gone in 1..=order.len() {
+            // One byte less than the one before had.
+            let limit = sizes[gone - 1] - 1;
+            let (text, left_out) = document.text(limit).unwrap();
+            assert!(text.len() <= limit, "{} bytes for {limit}", text.len());
+            let read = Document::read(&text).unwrap();
+            let left = holds(&read);
+            assert_eq!(left_out, gone, "no more than it takes");
+            for (n, name) in order.iter().enumerate() {
+                assert_eq!(left.iter().any(|l| l == name), n >= gone, "{name} of {left:?} at {limit} bytes");
+            }
+            assert_eq!(read.engine.state_of("open"), document.engine.state_of("open"));
+            sizes.push(text.len());
+        }
+        let error = document.text(sizes[order.len()] - 1).unwrap_err();
+        assert!(error.contains("open incidents"), "{error}");
+    }
+
+    /// A receiver that is down for a night, and a bad week before: it fits, no critical page is left out, and it takes no time.
+    #[test]
+    fn a_thousand_long_pages_fit_into_a_config_map() {
+        let ids: Vec<String> = (0..1024).map(|n| format!("p{n:04}")).collect();
+        let severity = |n: usize| if n.is_multiple_of(4) { "critical" } else { "warning" };
+        let to: &[&str] = &["oncall", "sre"];
+        let pages: Vec<_> = ids.iter().enumerate().map(|(n, id)| (id.as_str(), severity(n), to)).collect();
+        let mut contents = outbox(&pages, &[]);
+        for entry in &mut contents.entries {
+            Arc::make_mut(&mut entry.notification).summary = "long ".repeat(200);
+        }
+        let closed: Vec<_> = ids.iter().map(|id| (id.as_str(), "2026-01-02T00:00:00Z")).collect();
+        let document = Document::new("here", Timestamp::UNIX_EPOCH, memory(&closed), contents);
+        let limit = 800 * 1024;
+        let (text, left_out) = document.text(limit).unwrap();
+        assert!(left_out > closed.len() && text.len() <= limit && text.len() > limit - 2048, "{} bytes", text.len());
+        let read = Document::read(&text).unwrap();
+        assert!(read.engine.incidents().all(|i| i.closed_at.is_none()));
+        let critical = read.outbox.entries.iter().filter(|e| e.notification.severity == Severity::Critical).count();
+        assert_eq!(critical, 512, "256 for two receivers");
     }
 
     #[test]

@@ -15,6 +15,10 @@ use super::place::{Place, WriteError};
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
 
+/// How often it is tried to set aside what cannot be used, before it is written over all the same: where nothing can be renamed nothing
+/// can be written either, and a watchdog that waits for ever protects nobody.
+const TRIES_TO_SET_ASIDE: u32 = 6;
+
 /// What the keeper tells.
 #[derive(Debug)]
 pub enum Report {
@@ -83,7 +87,7 @@ impl Keeper {
     pub fn start(place: impl Place, reports: mpsc::UnboundedSender<Report>) -> Self {
         let shared = Arc::new(Shared::default());
         let (alive, gone) = mpsc::channel(1);
-        let task = Task { place, shared: shared.clone(), reports, taken: false };
+        let task = Task { place, shared: shared.clone(), reports, taken: false, not_set_aside: 0 };
         tokio::spawn(task.run(gone));
         Self { shared, _alive: alive }
     }
@@ -120,6 +124,7 @@ struct Task<P> {
     reports: mpsc::UnboundedSender<Report>,
     /// Whether the document was read by this process, so that it may be written over.
     taken: bool,
+    not_set_aside: u32,
 }
 
 impl<P: Place> Task<P> {
@@ -146,9 +151,10 @@ impl<P: Place> Task<P> {
                     continue;
                 }
             } else if self.take(|wanted| std::mem::take(&mut wanted.look)) {
-                // What cannot be seen is simply not shown.
-                let text = self.place.read().await.ok().flatten();
-                self.report(Report::Seen(text.and_then(|t| Document::read(&t).ok()).map(Box::new)));
+                // What cannot be read now is shown as it was read last.
+                if let Ok(text) = self.place.read().await {
+                    self.report(Report::Seen(text.and_then(|t| Document::read(&t).ok()).map(Box::new)));
+                }
             } else if let Some((ticket, document)) = self.take(|wanted| wanted.save.clone()).filter(|_| self.taken) {
                 match self.save(&document).await {
                     Ok(left_out) => {
@@ -201,6 +207,12 @@ impl<P: Place> Task<P> {
                     };
                     let suffix = format!("{word}-{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ"));
                     let to = self.place.set_aside(suffix).await;
+                    if let Err(error) = &to
+                        && self.not_set_aside < TRIES_TO_SET_ASIDE
+                    {
+                        self.not_set_aside += 1;
+                        return Err(format!("{unreadable}, and it cannot be set aside: {error}"));
+                    }
                     Taken { document: None, set_aside: Some((unreadable, to)) }
                 }
             },

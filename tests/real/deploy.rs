@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::rbac::v1::Role;
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::api::{Api, DynamicObject, GroupVersionKind, PostParams};
 use kube::discovery::ApiResource;
 use serde_json::{Value, json};
@@ -59,12 +59,38 @@ fn manifests() -> anyhow::Result<Vec<Value>> {
     Ok(all)
 }
 
-/// A user with the rights that `deploy/base` gives to Ripcord, in the story's namespace, and no others.
-pub async fn least_identity(world: &World) -> anyhow::Result<Identity> {
+/// The rights that `deploy/base` gives to Ripcord.
+pub fn least_rules() -> anyhow::Result<Vec<PolicyRule>> {
     let role = manifests()?.into_iter().find(|m| m["kind"] == "Role").context("a Role")?;
     let role: Role = serde_json::from_value(role)?;
+    role.rules.context("rules")
+}
+
+/// A user with the rights that `deploy/base` gives to Ripcord, in the story's namespace, and no others.
+pub async fn least_identity(world: &World) -> anyhow::Result<Identity> {
+    least_identity_of(world, |rule| rule).await
+}
+
+/// The same for these components, each with a state and a Lease of its own, in the place of those that `deploy/base` names.
+pub async fn least_identity_for(world: &World, components: &[String]) -> anyhow::Result<Identity> {
+    let named = |suffix: &str| components.iter().map(|name| format!("{name}{suffix}")).collect::<Vec<_>>();
+    least_identity_of(world, |mut rule| {
+        if let Some(names) = &mut rule.resource_names {
+            *names = match names[0].as_str() {
+                "ripcord-state" => named("-state"),
+                "ripcord" => named("-lease"),
+                name => named(if name.ends_with("-config") { "-config" } else { "" }),
+            };
+        }
+        rule
+    })
+    .await
+}
+
+async fn least_identity_of(world: &World, edit: impl Fn(PolicyRule) -> PolicyRule) -> anyhow::Result<Identity> {
+    let rules: Vec<_> = least_rules()?.into_iter().map(edit).collect();
     let user = world.apiserver.new_user();
-    world.allow(&user, &role.rules.context("rules")?).await?;
+    world.allow(&user, &rules).await?;
     Ok(user)
 }
 
@@ -83,10 +109,6 @@ async fn every_manifest_is_accepted(world: World) -> anyhow::Result<()> {
         // The priority class exists in a cluster, not on a bare API server.
         if manifest["kind"] == "Deployment" {
             check_deployment(&manifest)?;
-        }
-        // The API server of the tests is of the last version that has this kind as a beta only, of the same shape.
-        if manifest["kind"] == "PodDisruptionBudget" {
-            manifest["apiVersion"] = json!("policy/v1beta1");
         }
         let (group, version) =
             manifest["apiVersion"].as_str().context("apiVersion")?.rsplit_once('/').unwrap_or(("", "v1"));

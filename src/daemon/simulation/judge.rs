@@ -130,9 +130,7 @@ impl Judge {
                 continue;
             }
             self.known[receiver].insert(page.id.clone(), page.text.clone());
-            let (Some(incident), Some(number)) =
-                (&page.incident, page.id.rsplit_once('.').and_then(|(_, n)| n.parse::<u32>().ok()))
-            else {
+            let (Some(incident), Some(number)) = (&page.incident, number(&page.id, page.incident.as_deref())) else {
                 continue;
             };
             let last = self.last[receiver].entry(incident.clone()).or_default();
@@ -186,4 +184,10 @@ impl Judge {
         }
         Ok(())
     }
+}
+
+/// Which page of its incident it is.
+fn number(id: &str, incident: Option<&str>) -> Option<u32> {
+    let rest = id.strip_prefix(incident?)?.strip_prefix('.')?;
+    rest.split('-').next()?.parse().ok()
 }

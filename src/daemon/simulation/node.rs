@@ -451,9 +451,7 @@ impl Node {
         }
         self.with_core(world, |core, now, at, post| core.resume(World::settings(), memory, now, at, post));
         let now = world.wall(self.index);
-        let engine = self.core.engine();
-        let look_back = now.checked_sub(engine.look_back()).unwrap_or(now);
-        self.owed_since = (world.bug != Some(Bug::ForgetHolds)).then(|| engine.seen_until().unwrap_or(look_back));
+        self.owed_since = (world.bug != Some(Bug::ForgetHolds)).then(|| self.core.engine().owed_since(now));
     }
 
     fn observation(&mut self, world: &World, at: Timestamp, live: bool) -> Observation {

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::stage::{GUARD, LONG, Stage, state, trigger, until_held, until_state};
 use crate::stories;
 use crate::support::controller::Rollout;
-use crate::support::hook::Behaviour;
+use crate::support::hook::{Behaviour, Hook};
 use crate::support::mesh::Traffic;
-use crate::support::proxy::Fault;
+use crate::support::proxy::{Fault, PromProxy};
 use crate::support::ripcord::{Ripcord, run_to_end};
 use crate::support::{Story, World, eventually, never};
 
@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Story> {
         a_dry_run_decides_and_changes_nothing,
         secrets_appear_nowhere,
         health_and_readiness,
+        the_heartbeat_stops_when_nothing_is_seen,
         bad_configurations_end_with_two,
     ]
 }
@@ -325,6 +326,40 @@ async fn health_and_readiness(world: World) -> anyhow::Result<()> {
         ensure!(metrics.contains(&format!("# TYPE {name} ")), "{name} is missing");
     }
     ensure!(ripcord.metric("ripcord_queries_total", &[("result", "ok")]).await?.is_some_and(|n| n > 10.0));
+    Ok(())
+}
+
+/// It beats while it sees something, falls silent while Prometheus is gone, and beats again.
+async fn the_heartbeat_stops_when_nothing_is_seen(world: World) -> anyhow::Result<()> {
+    let stage = Stage::set(&world).await?;
+    let prometheus = PromProxy::start(&world, &stage.prometheus.url()).await?;
+    let heart = Hook::start(&world).await?;
+    let config = stage
+        .config()
+        .set("prometheus.url", prometheus.url())
+        .set("heartbeat", json!({"url": heart.url("/beat"), "interval": "1s", "timeout": "1s"}));
+    let ripcord = stage.watch(&config).await?;
+    let beats = || heart.accepted().iter().filter(|c| c.method == "GET" && c.path == "/beat").count();
+    let more = async |than: usize| eventually(LONG, "it beats", async || beats() >= than + 3).await;
+    more(0).await?;
+    prometheus.gone();
+    // The tick under way may have been answered already.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = beats();
+    never(Duration::from_secs(5), "it beats and sees nothing", async || beats() > before).await?;
+    prometheus.back().await?;
+    more(before).await?;
+    ensure!(ripcord.metric("ripcord_heartbeats_total", &[("result", "ok")]).await?.is_some_and(|n| n >= 6.0));
+    // One that is refused is tried again at the next tick, and is no reason for anything else to stop.
+    heart.set(Behaviour::Status(500, None));
+    eventually(LONG, "a beat fails", async || {
+        let failed = ripcord.metric("ripcord_heartbeats_total", &[("result", "failed")]).await;
+        failed.is_ok_and(|n| n.is_some_and(|n| n >= 2.0))
+    })
+    .await?;
+    heart.set(Behaviour::Accept);
+    more(beats()).await?;
+    ensure!(stage.story().is_empty(), "{:?}", stage.story());
     Ok(())
 }
 

@@ -6,23 +6,45 @@
 //! | `acts` | it acts when it should |
 //! | `keeps_still` | it does not act when it should not |
 //! | `faults` | the API server, Prometheus or a receiver fails |
+//! | `outages` | they fail for long, and Ripcord with them |
+//! | `storage` | the place of the state fails |
 //! | `signals` | what is measured, and with how few queries |
 //! | `life` | signals, reload, the API, dry run |
 //! | `replay` | what was missed is fetched as it was |
-//! | `stage` | what the stories share |
+//! | `crashes` | it is killed at every point of a rollback |
+//! | `restarts` | what a restart keeps |
+//! | `replicas` | one leads, the other goes on |
+//! | `stage`, `site` | what the stories share: one component, and many at once |
 
 mod acts;
+mod crashes;
 mod faults;
 mod keeps_still;
 mod life;
+mod outages;
 mod replay;
+mod replicas;
+mod restarts;
 mod signals;
+mod site;
 mod stage;
+mod storage;
 
 use crate::support::Story;
 
 pub fn trials() -> Vec<Story> {
-    let all =
-        [acts::trials(), keeps_still::trials(), faults::trials(), signals::trials(), life::trials(), replay::trials()];
+    let all = [
+        acts::trials(),
+        keeps_still::trials(),
+        faults::trials(),
+        outages::trials(),
+        storage::trials(),
+        signals::trials(),
+        life::trials(),
+        replay::trials(),
+        crashes::trials(),
+        restarts::trials(),
+        replicas::trials(),
+    ];
     all.into_iter().flatten().collect()
 }

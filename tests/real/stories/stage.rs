@@ -14,6 +14,7 @@ use crate::support::hook::{Call, Hook};
 use crate::support::mesh::Traffic;
 use crate::support::mesh::{Mesh, Workload};
 use crate::support::prometheus::Prometheus;
+use crate::support::proxy::Recorded;
 use crate::support::ripcord::Ripcord;
 use crate::support::{World, eventually};
 
@@ -93,14 +94,7 @@ impl<'a> Stage<'a> {
     }
 
     pub async fn all_clear(&self, ripcord: &Ripcord) -> anyhow::Result<()> {
-        eventually(LONG, "every trigger is clear", async || {
-            let status = ripcord.status().await.map_err(|e| e.to_string())?;
-            let verdicts: Vec<String> =
-                triggers(&status).map(|t| format!("{}={}", t["trigger"], t["verdict"])).collect();
-            let clear = !verdicts.is_empty() && triggers(&status).all(|t| t["verdict"] == "clear");
-            if clear && status["guards"][0]["percentage"].is_number() { Ok(()) } else { Err(format!("{verdicts:?}")) }
-        })
-        .await
+        all_clear(ripcord).await
     }
 
     pub async fn deployment(&self) -> anyhow::Result<Deployment> {
@@ -111,15 +105,14 @@ impl<'a> Stage<'a> {
         Ok(fixtures::env_value(&self.deployment().await?, "controller", name))
     }
 
-    /// Patches that arrived at the API server and were no dry run.
+    /// Patches that arrived at the API server and were no dry run; those of Ripcord's own state do not count.
     pub fn patches(&self) -> usize {
-        self.api.count(|r| r.method == "PATCH" && !r.is_dry_run())
+        self.api.count(is_change)
     }
 
     /// Patches that the API server accepted.
     pub fn accepted_patches(&self) -> usize {
-        self.api
-            .count(|r| r.method == "PATCH" && !r.is_dry_run() && r.answered.is_some_and(|(status, _)| status == 200))
+        self.api.count(|r| is_change(r) && r.answered.is_some_and(|(status, _)| status == 200))
     }
 
     pub async fn told(&self, event: &str) -> anyhow::Result<Call> {
@@ -130,6 +123,21 @@ impl<'a> Stage<'a> {
     pub fn story(&self) -> Vec<String> {
         self.hook.accepted().iter().map(|c| c.event().to_owned()).filter(|e| !e.starts_with("watchdog.")).collect()
     }
+}
+
+fn is_change(request: &Recorded) -> bool {
+    request.method == "PATCH" && !request.is_dry_run() && !request.path.ends_with("/ripcord-state")
+}
+
+/// Waits until the guard was measured and every trigger is clear.
+pub async fn all_clear(ripcord: &Ripcord) -> anyhow::Result<()> {
+    eventually(LONG, "every trigger is clear", async || {
+        let status = ripcord.status().await.map_err(|e| e.to_string())?;
+        let verdicts: Vec<String> = triggers(&status).map(|t| format!("{}={}", t["trigger"], t["verdict"])).collect();
+        let clear = !verdicts.is_empty() && triggers(&status).all(|t| t["verdict"] == "clear");
+        if clear && status["guards"][0]["percentage"].is_number() { Ok(()) } else { Err(format!("{verdicts:?}")) }
+    })
+    .await
 }
 
 pub fn triggers(status: &Value) -> impl Iterator<Item = &Value> {

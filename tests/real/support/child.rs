@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -20,6 +21,27 @@ pub struct Child {
     pid: Pid,
     entry: PathBuf,
     ended: Option<ExitStatus>,
+    killer: Killer,
+}
+
+/// Kills a program from wherever something happens, as a crash at that very moment would. Once the program was waited for it does
+/// nothing: the number may be another's.
+#[derive(Debug, Clone)]
+pub struct Killer(Arc<Mutex<Option<Pid>>>);
+
+impl Killer {
+    /// Kills it (SIGKILL, the whole group). When this returns it does nothing any more.
+    pub fn kill(&self) {
+        if let Some(pid) = *self.lock() {
+            // An error means that it has ended by itself, which is all the same.
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Child {
@@ -40,7 +62,8 @@ impl Child {
             .with_context(|| format!("Starting {name} ({command:?})"))?;
         let pid = Pid::from_child(&process);
         let entry = run_dir.join("pids").join(pid.to_string());
-        let child = Self { name: name.to_owned(), process, pid, entry, ended: None };
+        let killer = Killer(Arc::new(Mutex::new(Some(pid))));
+        let child = Self { name: name.to_owned(), process, pid, entry, ended: None, killer };
         fs::write(&child.entry, name).with_context(|| format!("Writing {}", child.entry.display()))?;
         Ok(child)
     }
@@ -48,6 +71,11 @@ impl Child {
     /// Its process number.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw_pid()
+    }
+
+    /// Kills it from elsewhere.
+    pub fn killer(&self) -> Killer {
+        self.killer.clone()
     }
 
     /// Sends a signal to the program itself; an error when it has ended.
@@ -89,9 +117,12 @@ impl Child {
     /// Kills it (SIGKILL, the whole group) and waits until it is gone.
     pub fn kill(&mut self) {
         if self.ended.is_none() {
+            let mut killable = self.killer.lock();
             // In this order: as long as nobody has waited for it, its number is given to nobody else.
             let _ = kill_process_group(self.pid, Signal::KILL);
             self.ended = self.process.wait().ok();
+            *killable = None;
+            drop(killable);
             let _ = fs::remove_file(&self.entry);
         }
     }

@@ -53,10 +53,15 @@ impl Call {
     }
 }
 
+/// Which calls are special, and what happens to them.
+type Special = (Box<dyn Fn(&Value) -> bool + Send>, Behaviour);
+
 struct State {
     behaviour: Behaviour,
     /// Behaviours of the next calls, which come before the lasting one.
     next: Vec<Behaviour>,
+    /// What happens to calls with such a body, which comes before everything else.
+    special: Option<Special>,
     calls: Vec<Call>,
 }
 
@@ -70,7 +75,12 @@ impl Hook {
     /// Starts it.
     pub async fn start(world: &World) -> anyhow::Result<Self> {
         let log = world.log("hook")?;
-        let state = Arc::new(Mutex::new(State { behaviour: Behaviour::Accept, next: Vec::new(), calls: Vec::new() }));
+        let state = Arc::new(Mutex::new(State {
+            behaviour: Behaviour::Accept,
+            next: Vec::new(),
+            special: None,
+            calls: Vec::new(),
+        }));
         let shared = state.clone();
         let server = HttpServer::start(move |parts, body| {
             let reply = take(&shared, &log, parts, body);
@@ -98,6 +108,16 @@ impl Hook {
     /// For the next calls, one each; then as set.
     pub fn set_next(&self, behaviours: &[Behaviour]) {
         self.lock().next = behaviours.to_vec();
+    }
+
+    /// From now on, for calls with such a body; all others go on as set.
+    pub fn set_for(&self, is: impl Fn(&Value) -> bool + Send + 'static, behaviour: Behaviour) {
+        self.lock().special = Some((Box::new(is), behaviour));
+    }
+
+    /// All calls are alike again.
+    pub fn set_for_none(&self) {
+        self.lock().special = None;
     }
 
     /// All calls so far.
@@ -145,7 +165,12 @@ impl Hook {
 
 fn take(state: &Mutex<State>, log: &Log, parts: Parts, raw: Bytes) -> Reply {
     let mut state = state.lock().expect("no holder panics");
-    let behaviour = if state.next.is_empty() { state.behaviour.clone() } else { state.next.remove(0) };
+    let body: Value = serde_json::from_slice(&raw).unwrap_or_default();
+    let behaviour = match &state.special {
+        Some((is, behaviour)) if is(&body) => behaviour.clone(),
+        _ if state.next.is_empty() => state.behaviour.clone(),
+        _ => state.next.remove(0),
+    };
     let (reply, status) = match behaviour {
         Behaviour::Accept => (Reply::text(200, "ok"), Some(200)),
         Behaviour::Status(status, retry_after) => {
@@ -163,7 +188,7 @@ fn take(state: &Mutex<State>, log: &Log, parts: Parts, raw: Bytes) -> Reply {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         headers: parts.headers,
-        body: serde_json::from_slice(&raw).unwrap_or_default(),
+        body,
         raw,
         at: SystemTime::now(),
         status,

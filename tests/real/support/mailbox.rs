@@ -77,9 +77,23 @@ impl Message {
     }
 }
 
+/// When a message is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It is here and not taken yet.
+    Before,
+    /// It is taken and its sender does not know yet.
+    After,
+}
+
+/// Looks at a message and says whether all goes on as usual. If not, the message is not taken when it was not yet, and its sender is
+/// never answered.
+type Watcher = Arc<dyn Fn(&Message, Moment) -> bool + Send + Sync>;
+
 struct State {
     behaviour: Behaviour,
     messages: Vec<Message>,
+    watcher: Option<Watcher>,
 }
 
 /// What every connection needs.
@@ -115,7 +129,7 @@ impl Mailbox {
             security,
             login,
             tls: TlsAcceptor::from(Arc::new(tls)),
-            state: Arc::new(Mutex::new(State { behaviour: Behaviour::Accept, messages: Vec::new() })),
+            state: Arc::new(Mutex::new(State { behaviour: Behaviour::Accept, messages: Vec::new(), watcher: None })),
             log: world.log("mailbox")?,
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()));
@@ -137,6 +151,11 @@ impl Mailbox {
     /// From now on. `Hang` concerns new connections; the others also those that are open.
     pub fn set(&self, behaviour: Behaviour) {
         self.server.state.lock().expect("no holder panics").behaviour = behaviour;
+    }
+
+    /// From now on, each message is shown to this before and after it is taken: see `Watcher`.
+    pub fn watch(&self, watcher: impl Fn(&Message, Moment) -> bool + Send + Sync + 'static) {
+        self.server.state.lock().expect("no holder panics").watcher = Some(Arc::new(watcher));
     }
 
     /// All messages so far.
@@ -262,8 +281,10 @@ impl Server {
             if response.action != Action::NoReply {
                 self.log.line(format!("> {}", String::from_utf8_lossy(&line).trim_end()));
             }
-            if connection.taken.swap(false, Ordering::Relaxed) && self.behaviour() == Behaviour::HangAfterMessage {
-                self.log.line("Message taken, nothing said");
+            let taken = connection.taken.swap(false, Ordering::Relaxed);
+            let hangs = taken && self.behaviour() == Behaviour::HangAfterMessage;
+            if hangs || connection.mute.load(Ordering::Relaxed) {
+                self.log.line(if taken { "Message taken, nothing said" } else { "Message not taken, nothing said" });
                 std::future::pending::<()>().await;
             }
             match response.action {
@@ -295,6 +316,8 @@ struct Connection {
     tls: AtomicBool,
     /// A message has just been taken.
     taken: AtomicBool,
+    /// Nothing more is said.
+    mute: AtomicBool,
 }
 
 /// Decides for one connection, and gathers its messages.
@@ -360,8 +383,15 @@ impl Handler for Envelope {
             tls: self.connection.tls.load(Ordering::Relaxed),
             user: self.user.clone(),
         };
-        self.server.state.lock().expect("no holder panics").messages.push(message);
-        self.connection.taken.store(true, Ordering::Relaxed);
+        let watcher = self.server.state.lock().expect("no holder panics").watcher.clone();
+        let goes_on = |moment| watcher.as_ref().is_none_or(|watcher| watcher(&message, moment));
+        if goes_on(Moment::Before) {
+            self.server.state.lock().expect("no holder panics").messages.push(message.clone());
+            self.connection.taken.store(true, Ordering::Relaxed);
+            self.connection.mute.store(!goes_on(Moment::After), Ordering::Relaxed);
+        } else {
+            self.connection.mute.store(true, Ordering::Relaxed);
+        }
         OK
     }
 

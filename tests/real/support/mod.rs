@@ -10,8 +10,10 @@
 //! | `hook` | a real HTTP receiver |
 //! | `proxy` | a reverse proxy that injects faults, in front of the API server or of Prometheus |
 //! | `wire` | a way to a server whose open connections can go dead |
+//! | `history` | what became of objects, change by change |
 //! | `controller` | plays the Deployment controller, which a bare API server lacks |
 //! | `ripcord` | the program under test |
+//! | `disk` | a small disk that can be full or read-only |
 //! | `fixtures` | Deployments, ConfigMaps and configurations |
 //! | `wait` | `eventually` and `never` |
 //! | `child`, `reaper`, `ports`, `binaries`, `log`, `server`, `tls` | what the parts are made of |
@@ -21,7 +23,9 @@ pub mod apiserver;
 pub mod binaries;
 pub mod child;
 pub mod controller;
+pub mod disk;
 pub mod fixtures;
+pub mod history;
 pub mod hook;
 pub mod log;
 pub mod mailbox;

@@ -135,6 +135,14 @@ impl Fault {
         Self::After(Arc::new(move || happens().boxed()))
     }
 
+    /// Something else happens, and it never arrives.
+    pub fn instead(happens: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::before(move || {
+            happens();
+            std::future::pending()
+        })
+    }
+
     /// It goes through and is never answered.
     pub fn keep_answer() -> Self {
         Self::after(std::future::pending)
@@ -179,6 +187,7 @@ struct Rule {
 struct State {
     rules: Vec<Rule>,
     requests: Vec<Recorded>,
+    forgets: bool,
 }
 
 /// The proxy. Without rules everything passes.
@@ -237,6 +246,13 @@ impl FaultProxy {
         self.state.lock().expect("no holder panics").rules.push(rule);
     }
 
+    /// Keeps no requests from now on: for hours of them.
+    pub fn forget_requests(&self) {
+        let mut state = self.state.lock().expect("no holder panics");
+        state.forgets = true;
+        state.requests.clear();
+    }
+
     /// All requests so far, in the order of their arrival.
     pub fn requests(&self) -> Vec<Recorded> {
         self.state.lock().expect("no holder panics").requests.clone()
@@ -271,8 +287,11 @@ async fn handle(state: &Mutex<State>, upstream: &Upstream, log: &Log, parts: Par
     let (number, fault) = {
         let mut state = state.lock().expect("no holder panics");
         let fault = take_fault(&mut state.rules, &request);
-        state.requests.push(request.clone());
-        (state.requests.len() - 1, fault)
+        let number = state.requests.len();
+        if !state.forgets {
+            state.requests.push(request.clone());
+        }
+        (number, fault)
     };
     let reply = match &fault {
         Fault::Answer { status, headers, body } => {
@@ -310,7 +329,9 @@ async fn handle(state: &Mutex<State>, upstream: &Upstream, log: &Log, parts: Par
         Reply::Answer(response) => Some(response.status().as_u16()),
         Reply::Close | Reply::Hang => None,
     };
-    state.lock().expect("no holder panics").requests[number].answered = status.map(|s| (s, SystemTime::now()));
+    if let Some(recorded) = state.lock().expect("no holder panics").requests.get_mut(number) {
+        recorded.answered = status.map(|s| (s, SystemTime::now()));
+    }
     log.line(format!(
         "{} {}?{} -> {} ({fault:?})",
         request.method,

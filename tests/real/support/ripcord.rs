@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::child::Child;
+use super::child::{Child, Killer};
 use super::fixtures::LISTEN;
 use super::story::log_dir;
 use super::{World, eventually, log, ports};
@@ -31,6 +31,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How it is started.
 pub struct Builder<'a> {
     world: &'a World,
+    name: String,
     config: String,
     kubeconfig: Option<PathBuf>,
     args: Vec<String>,
@@ -69,6 +70,12 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// What its logs are called, where a story has several.
+    pub fn called(mut self, name: &str) -> Self {
+        self.name = format!("ripcord-{name}");
+        self
+    }
+
     /// One more argument behind `run --config F`.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
@@ -88,8 +95,8 @@ impl<'a> Builder<'a> {
         let config_file = dir.join("ripcord.yaml");
         fs::write(&config_file, with_listen(&self.config, address)?)?;
         let logs = log_dir(&self.world.dir);
-        let stdout = log::free_name(&logs, "ripcord-stdout")?;
-        let stderr = log::free_name(&logs, "ripcord")?;
+        let stdout = log::free_name(&logs, &format!("{}-stdout", self.name))?;
+        let stderr = log::free_name(&logs, &self.name)?;
         let mut command = command(self.world, self.kubeconfig.as_deref());
         command.arg("run").arg("--config").arg(&config_file).args(&self.args).envs(self.env);
         let (out, err) = (File::create_new(&stdout)?, File::create_new(&stderr)?);
@@ -142,7 +149,14 @@ pub async fn run_to_end(world: &World, kubeconfig: Option<&Path>, args: &[&str])
 impl Ripcord {
     /// One that is yet to be started. The configuration's `http.listen` is put in: see `fixtures::LISTEN`.
     pub fn builder<'a>(world: &'a World, config: &str) -> Builder<'a> {
-        Builder { world, config: config.to_owned(), kubeconfig: None, args: Vec::new(), env: Vec::new() }
+        Builder {
+            world,
+            name: "ripcord".to_owned(),
+            config: config.to_owned(),
+            kubeconfig: None,
+            args: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// Starts it with this configuration as this user of the API server.
@@ -224,6 +238,11 @@ impl Ripcord {
         metric_in(&self.metrics().await?, name, labels)
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> i32 {
+        self.child.pid()
+    }
+
     /// Sends it a signal.
     pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         self.child.signal(signal)
@@ -237,6 +256,11 @@ impl Ripcord {
     /// How it ended, if it has.
     pub fn exited(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// Kills it from elsewhere: from where a request of its arrives, say.
+    pub fn killer(&self) -> Killer {
+        self.child.killer()
     }
 
     /// Kills it, as a crash would.

@@ -47,6 +47,7 @@ impl Story {
 }
 
 /// What one story has to itself, and the API server that it shares.
+#[derive(Clone)]
 pub struct World {
     /// The story's name.
     pub name: String,
@@ -96,6 +97,23 @@ impl World {
         let dir = names.map(|name| self.dir.join(name)).find(|dir| !dir.exists()).expect("endless");
         std::fs::create_dir_all(&dir)?;
         Ok(dir)
+    }
+
+    /// The same world with a folder of its own, for one of many parts of a story. The part's logs are shown with the story's only when
+    /// `keep_logs_of` says so.
+    pub fn part(&self, name: &str) -> anyhow::Result<Self> {
+        Ok(Self { name: format!("{}/{name}", self.name), dir: self.new_dir(name)?, ..self.clone() })
+    }
+
+    /// Puts a part's logs so far beside the story's own.
+    pub fn keep_logs_of(&self, part: &Self) -> anyhow::Result<()> {
+        let name = part.dir.file_name().unwrap_or_default().to_string_lossy();
+        for entry in std::fs::read_dir(log_dir(&part.dir))? {
+            let entry = entry?;
+            let kept = format!("{name}-{}", entry.file_name().to_string_lossy());
+            std::fs::copy(entry.path(), log_dir(&self.dir).join(kept))?;
+        }
+        Ok(())
     }
 
     /// Writes a file into the story's folder, for secrets and configurations.

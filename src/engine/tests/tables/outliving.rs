@@ -130,7 +130,7 @@ fn an_id_is_not_given_again_when_older_incidents_are_forgotten() {
     let mut scenario = Scenario::new(plain());
     scenario.run("by hand\n completed\n by hand\n completed\n by hand\n completed");
     let mut memory = scenario.engine.memory();
-    assert!(memory.drop_oldest_closed());
+    assert!(memory.drop_oldest_closed().is_some());
     scenario.engine = Engine::resume(plain(), memory, scenario.time()).0;
     scenario.run("by hand");
     let ids: Vec<_> =
@@ -331,18 +331,21 @@ fn a_story_that_began_as_a_dry_run_ends_with_the_dry_run() {
 fn history_is_wanted_from_where_the_least_known_guard_left_off() {
     let two = || settings(vec![guard("a", vec![error_rate(), memory()]), guard("b", vec![error_rate()])]);
     let mut scenario = Scenario::new(two());
-    let seen = |scenario: &Scenario| scenario.engine.seen_until().map(|seen| (seen - start()).get_seconds());
-    assert_eq!(seen(&scenario), None);
+    let end = start().checked_add(seconds(36_000)).unwrap();
+    let owed = |scenario: &Scenario| (scenario.engine.owed_since(end) - start()).get_seconds();
+    // As far back as nothing is known of a guard.
+    let unknown = 36_000 - i64::try_from(scenario.engine.look_back().as_secs()).unwrap();
+    assert_eq!(owed(&scenario), unknown);
     scenario.run("1m 5 % | failing");
-    assert_eq!(seen(&scenario), None);
+    assert_eq!(owed(&scenario), 50, "the guard that was seen has left off earlier than the other must look back");
     scenario.run("1m 5 % | 0 %\n 1m 5 % | failing");
-    assert_eq!(seen(&scenario), Some(110));
+    assert_eq!(owed(&scenario), 110);
     scenario.run("restart");
-    assert_eq!(seen(&scenario), Some(110));
+    assert_eq!(owed(&scenario), 110);
     scenario.run("10m failing | 0 %");
-    assert_eq!(seen(&scenario), Some(170));
+    assert_eq!(owed(&scenario), 170);
     scenario.restart(settings(vec![guard("a", vec![error_rate()]), guard("c", vec![error_rate()])]));
-    assert_eq!(seen(&scenario), None);
+    assert_eq!(owed(&scenario), 170, "a new guard does not shorten what another is owed");
 
     let long = TriggerSettings { hold_for: seconds(900), clear_for: seconds(120), ..memory() };
     let engine = Engine::new(settings(vec![guard("a", vec![error_rate(), long]), guard("b", vec![error_rate()])]));
@@ -563,7 +566,7 @@ fn the_closed_incident_that_ended_first_is_forgotten_first() {
     }
     let mut memory = scenario.engine.memory();
     let mut left = Vec::new();
-    while memory.drop_oldest_closed() {
+    while memory.drop_oldest_closed().is_some() {
         let count = |guard: &str| memory.guards[guard].closed.len();
         left.push((count("a"), count("b")));
     }

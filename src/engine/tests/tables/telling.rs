@@ -204,7 +204,8 @@ fn ids_are_stable_and_name_the_story() {
         scenario.run("5m10s 5 %\n completed\n 10m10s 5 %");
         scenario.notifications.iter().map(|n| n.id.clone()).collect::<Vec<_>>()
     };
-    let expected = ["terminal-20260102T000500Z.1", "terminal-20260102T000500Z.2", "terminal-20260102T000500Z.3"];
+    let expected = ["1-rollback.started", "2-rollback.succeeded", "3-rollback.not_recovered"]
+        .map(|page| format!("terminal-20260102T000500Z.{page}"));
     assert_eq!(ids(), expected);
     assert_eq!(ids(), expected);
 }
