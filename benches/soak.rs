@@ -5,6 +5,8 @@
 //! rolled back, an operator re-arms them and moves the traffic up again, receivers hang, refuse or are gone, Prometheus stands still, the API
 //! server hangs, refuses or is gone, the configuration is reloaded.
 //!
+//! It begins with a history: as many closed incidents as are kept of each guard. Otherwise they would come one by one, and memory with them.
+//!
 //! `RIPCORD_SOAK_MINUTES` (6) says how long, `RIPCORD_SOAK_SEED` (1) with which luck. The exit code is 1 when memory grows, or when something
 //! is left undone in the end.
 
@@ -39,6 +41,9 @@ const GUARDS: usize = 20;
 
 /// How long it runs unless it is told otherwise: an hour at ten times the speed.
 const MINUTES: u64 = 6;
+
+/// Closed incidents of each guard at the beginning: as many as are kept.
+const HISTORY: usize = 20;
 
 /// The time between two samples.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
@@ -76,7 +81,7 @@ async fn soak(world: World) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut samples = Vec::new();
     println!("{GUARDS} guards, {} minutes, seed {seed}", length.as_secs() / 60);
-    println!("minute |  RSS KiB | fds | threads | state bytes | rollbacks | pages");
+    println!("minute |  RSS KiB | anonymous | fds | threads | state bytes | rollbacks | pages");
     while begun.elapsed() < length {
         let until = begun.elapsed() + SAMPLE_EVERY;
         while begun.elapsed() < until {
@@ -124,6 +129,8 @@ enum Part {
 struct Sample {
     at: Duration,
     rss_kib: f64,
+    /// The part of it that the program has asked for; the rest is its own file, which is large in a debug build.
+    anon_kib: f64,
     fds: usize,
     threads: usize,
     state_bytes: usize,
@@ -133,6 +140,32 @@ struct Sample {
 
 fn component(n: usize) -> String {
     format!("component-{n:02}")
+}
+
+/// The state of a Ripcord that has had a long year.
+fn history(namespace: &str) -> anyhow::Result<ConfigMap> {
+    let incident = |guard: &str, n: usize| {
+        let at = format!("2026-01-{:02}T00:00:00Z", n + 1);
+        let line = |text: &str| json!({"time": at, "text": text.repeat(3)});
+        json!({
+            "id": format!("{guard}-202601{:02}T000000Z", n + 1), "guard": guard, "opened_at": at, "closed_at": at, "kind": "rollback",
+            "reason": "error rate 20.1 % (limit 1 %) for 5s; availability 79.9 % (limit 99 %) for 5s", "triggers": [],
+            "from_percentage": 25, "to_percentage": 0, "attempt": 1, "steps": [], "error": null, "accepted_at": at,
+            "completed_at": at, "verification": "recovered", "acknowledged_at": null,
+            "timeline": vec![line("the triggers are clear at 0 % since the change"); 6], "failures": 0, "pages": 3,
+            "fresh_clear_since": at, "seen_above_target": 0, "reverted": false,
+        })
+    };
+    let closed = |guard: &str| (0..HISTORY).map(|n| incident(guard, n)).collect::<Vec<_>>();
+    let guards: BTreeMap<String, Value> =
+        (0..GUARDS).map(component).map(|name| (name.clone(), json!({"closed": closed(&name)}))).collect();
+    let document = json!({
+        "version": 1, "writer": "before", "saved_at": "2026-02-01T00:00:00Z", "engine": {"guards": guards}, "outbox": {},
+    });
+    let object = json!({
+        "metadata": {"name": "ripcord-state", "namespace": namespace}, "data": {"state.json": document.to_string()},
+    });
+    Ok(serde_json::from_value(object)?)
 }
 
 impl<'a> Bed<'a> {
@@ -167,9 +200,16 @@ impl<'a> Bed<'a> {
             .clone()
             .unset(&format!("guards.{}", component(GUARDS - 1)))
             .set("defaults.triggers.latency.for", "7s");
+        world.create(&history(namespace)?).await?;
         let kubeconfig = api.kubeconfig(world, world.apiserver.admin_identity())?;
         let mut ripcord = Ripcord::start(world, &config.to_string(), &kubeconfig)?;
         ripcord.wait_ready().await?;
+        eventually(SETTLE, "the history is read", async || {
+            let known = ripcord.incidents().await?.as_array().map_or(0, Vec::len);
+            ensure!(known == GUARDS * HISTORY, "{known} incidents");
+            anyhow::Ok(())
+        })
+        .await?;
         Ok(Self {
             world,
             luck: fastrand::Rng::with_seed(seed),
@@ -311,6 +351,7 @@ impl<'a> Bed<'a> {
         Ok(Sample {
             at,
             rss_kib: number("VmRSS:")?,
+            anon_kib: number("RssAnon:")?,
             fds: fs::read_dir(format!("{process}/fd"))?.count(),
             threads: number("Threads:")? as usize,
             state_bytes: state.iter().flatten().map(|(_, text)| text.len()).sum(),
@@ -367,9 +408,10 @@ fn sum(metrics: &str, name: &str, label: &str) -> f64 {
 
 fn line(sample: &Sample) -> String {
     format!(
-        "{:6.1} | {:8.0} | {:3} | {:7} | {:11} | {:9.0} | {:5}",
+        "{:6.1} | {:8.0} | {:9.0} | {:3} | {:7} | {:11} | {:9.0} | {:5}",
         sample.at.as_secs_f64() / 60.0,
         sample.rss_kib,
+        sample.anon_kib,
         sample.fds,
         sample.threads,
         sample.state_bytes,

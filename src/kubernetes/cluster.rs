@@ -8,6 +8,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
 use super::FIELD_MANAGER;
 use super::change::How;
@@ -41,7 +42,9 @@ struct Shared {
 /// the same dead path, and each would cost one more call.
 struct Slot {
     generation: u64,
-    client: Option<Client>,
+    /// Made by the first call that wants it, while the others wait: many fail at once when a connection does, and each client that is
+    /// made costs a thread for a while and connections of its own.
+    client: Arc<OnceCell<Client>>,
 }
 
 /// Why no cluster can be talked to.
@@ -77,7 +80,7 @@ impl Cluster {
         config.read_timeout = Some(SILENCE_LIMIT);
         // Otherwise the silence before a request counts against its answer.
         config.reset_reader_on_write = true;
-        let slot = Mutex::new(Slot { generation: 0, client: None });
+        let slot = Mutex::new(Slot { generation: 0, client: Arc::default() });
         let cluster = Self { shared: Arc::new(Shared { config, slot }) };
         match tokio::time::timeout(CALL_TIMEOUT, cluster.client()).await {
             Ok(Ok(_)) => Ok(cluster),
@@ -217,29 +220,24 @@ impl Cluster {
     }
 
     async fn client(&self) -> Result<(u64, Client), kube::Error> {
-        let generation = {
+        let (generation, cell) = {
             let slot = self.slot();
-            if let Some(client) = &slot.client {
-                return Ok((slot.generation, client.clone()));
-            }
-            slot.generation
+            (slot.generation, slot.client.clone())
         };
-        let config = self.shared.config.clone();
-        // A credential plugin of a kubeconfig is run in here, and waited for.
-        let built = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
-        let client = built.map_err(|e| kube::Error::Service(Box::new(e)))??;
-        let mut slot = self.slot();
-        if slot.generation == generation {
-            slot.client = Some(client.clone());
-        }
-        Ok((generation, client))
+        let make = || async {
+            let config = self.shared.config.clone();
+            // A credential plugin of a kubeconfig is run in here, and waited for.
+            let built = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
+            built.map_err(|e| kube::Error::Service(Box::new(e)))?
+        };
+        Ok((generation, cell.get_or_try_init(make).await?.clone()))
     }
 
     /// Drops the client, unless a call that failed at the same time did so already.
     fn renew(&self, generation: u64) {
         let mut slot = self.slot();
         if slot.generation == generation {
-            *slot = Slot { generation: generation + 1, client: None };
+            *slot = Slot { generation: generation + 1, client: Arc::default() };
         }
     }
 

@@ -12,6 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::stage::LONG;
 use crate::support::apiserver::{ApiProxy, Identity};
@@ -31,6 +32,13 @@ pub const STORY: [&str; 3] = ["rollback.started", "rollback.succeeded", "rollbac
 
 /// How long nothing may be written until the journal is called quiet: several times what a write takes.
 const QUIET: Duration = Duration::from_millis(400);
+
+/// The most Ripcords that all cases of all stories run at once. Each takes some hundredths of a core, and its share of the API server
+/// and of this process; a machine with two cores that has many more to run is late with everything, and a leader that is late is none.
+const MOST: usize = 8;
+
+/// Room for one Ripcord each.
+static ROOM: Semaphore = Semaphore::const_new(MOST);
 
 /// How often everything is done.
 const ROUNDS: &str = "RIPCORD_CRASH_ROUNDS";
@@ -100,20 +108,22 @@ pub struct Case<'a> {
     pub hook: Hook,
     pub front: FaultProxy,
     pub mailbox: Mailbox,
+    _room: SemaphorePermit<'static>,
 }
 
 impl<'a> Case<'a> {
-    /// One of many components of the site, with 25 % of its traffic on Istio.
-    pub async fn set(site: &'a Site<'a>, component: &str) -> anyhow::Result<Self> {
-        Self::set_in(site, component, site.world.part(component)?).await
+    /// One of many components of the site, with 25 % of its traffic on Istio, once there is room for its replicas.
+    pub async fn set(site: &'a Site<'a>, component: &str, replicas: u32) -> anyhow::Result<Self> {
+        Self::set_in(site, component, replicas, site.world.part(component)?).await
     }
 
     /// The only one: its logs are those of the story.
-    pub async fn alone(site: &'a Site<'a>, component: &str) -> anyhow::Result<Self> {
-        Self::set_in(site, component, site.world.clone()).await
+    pub async fn alone(site: &'a Site<'a>, component: &str, replicas: u32) -> anyhow::Result<Self> {
+        Self::set_in(site, component, replicas, site.world.clone()).await
     }
 
-    async fn set_in(site: &'a Site<'a>, component: &str, world: World) -> anyhow::Result<Self> {
+    async fn set_in(site: &'a Site<'a>, component: &str, replicas: u32, world: World) -> anyhow::Result<Self> {
+        let room = ROOM.acquire_many(replicas).await?;
         let (api, kubeconfig) = way(site, &world).await?;
         let hook = Hook::start(&world).await?;
         let client = reqwest::Client::builder().no_proxy().build()?;
@@ -123,7 +133,7 @@ impl<'a> Case<'a> {
         fixtures::create_deployment(&world, component).await?;
         fixtures::create_config_map(&world, component).await?;
         let component = component.to_owned();
-        Ok(Self { site, world, component, api, kubeconfig, hook, front, mailbox })
+        Ok(Self { site, world, component, api, kubeconfig, hook, front, mailbox, _room: room })
     }
 
     /// Takes its Deployment away: with many of them the controller would have much to look at.
