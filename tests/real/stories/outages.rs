@@ -106,7 +106,7 @@ async fn a_rollback_outlives_the_api_server_and_a_crash(world: World) -> anyhow:
     let ripcord = after_a_crash(&stage, ripcord, &config).await?;
     let found = until_guard(&ripcord, GUARD, "rolling_back").await?;
     ensure!(found["incident"]["id"] == failed.body["incident"], "{found}");
-    ensure!(found["incident"]["attempt"].as_u64() >= Some(4), "{found}");
+    ensure!(found["incident"]["attempt"].as_u64() >= Some(3), "{found}");
     let tried = attempts(&ripcord).await?;
     eventually(LONG, "it goes on trying", async || attempts(&ripcord).await.is_ok_and(|n| n > tried)).await?;
     stage.api.back().await?;
