@@ -2,8 +2,8 @@
 //! of a rollback, started anew, and the rollback ends as if nothing had been.
 //!
 //! Every point can be seen from outside: the state is in a ConfigMap, so that a write of the journal is a request like a patch, and a
-//! page is one at its receiver. *Before* such a request the process is killed when it arrives, and it goes no further; *after* it the
-//! process is killed when it was carried out and before its answer.
+//! page is one at its receiver. *Before* such a request the process is killed when it arrives (or, for the journal, a while later),
+//! and it goes no further; *after* it the process is killed when it was carried out and before its answer.
 //!
 //! `RIPCORD_CRASH_ROUNDS` says how often all of it is done, `RIPCORD_CRASH_SEED` begins other random moments, and where
 //! `RIPCORD_CRASH_TABLE` is set the tables of what became of each point are printed.
@@ -37,6 +37,10 @@ pub fn trials() -> Vec<Story> {
 
 /// A round of one story takes a minute or two, and longer where all have to share the room there is.
 const STORY_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long a write of the journal hangs before the process is killed: what does not wait for it has happened by then, unknown to the
+/// process that goes on. It is much less than the two seconds after which a rollback waits no longer.
+const UNWRITTEN: Duration = Duration::from_millis(600);
 
 /// How many rollbacks of a story are under way at once: they mostly wait.
 const AT_ONCE: usize = 4;
@@ -344,7 +348,18 @@ fn arm(case: &Case<'_>, spot: Spot, victim: &Victim) {
                 }
                 call.is(&component, request) && seen.fetch_add(1, Ordering::Relaxed) + 1 == nth
             };
-            case.api.rule_times(1, applies, fatal(victim, when));
+            let fault = match (call, when) {
+                (Call::Journal, When::Before) => Fault::before(move || {
+                    let victim = victim.clone();
+                    async move {
+                        tokio::time::sleep(UNWRITTEN).await;
+                        victim.kill();
+                        std::future::pending().await
+                    }
+                }),
+                _ => fatal(victim, when),
+            };
+            case.api.rule_times(1, applies, fault);
         }
         Spot::Webhook(event, when) => {
             case.front.rule_times(1, move |request| request.json()["event"] == event, fatal(victim, when));
