@@ -391,8 +391,11 @@ impl Daemon {
     fn election(&mut self, event: ElectionEvent) {
         self.dirty = true;
         match event {
+            // A tick may have seen it first.
             ElectionEvent::Elected => {
-                self.elected();
+                if self.role == Role::Standby {
+                    self.elected();
+                }
             }
             ElectionEvent::Lost(reason) => {
                 let had_it = self.role != Role::Standby;
