@@ -24,7 +24,7 @@ use crate::support::controller::{self, Rollout};
 use crate::support::fixtures::Config;
 use crate::support::hook::Hook;
 use crate::support::mesh::Traffic;
-use crate::support::proxy::Fault;
+use crate::support::proxy::{Fault, Recorded};
 use crate::support::ripcord::{Ripcord, metric_in};
 use crate::support::{Story, World, eventually, never};
 
@@ -115,12 +115,13 @@ impl Node {
         if let Some((since, terms)) = self.continued.take()
             && self.terms() == terms
         {
-            // It may still try to change what another has changed since; it must not even try to write the state.
+            // What it was about to send when it was stopped may still go out; what another has written since refuses it.
+            let accepted = |r: &Recorded| r.at >= since && r.answered.is_some_and(|(status, _)| status < 300);
             let changes = self.api.count(|r| {
                 let ours = r.method == "PATCH" && (case.is_deployment(r) || case.is_config_map(r));
-                r.at >= since && ours && r.answered.is_some_and(|(status, _)| status < 300)
+                ours && accepted(r)
             });
-            let journal = self.api.count(|r| r.at >= since && case.is_journal(r));
+            let journal = self.api.count(|r| case.is_journal(r) && accepted(r));
             let after = "after it was stopped and continued";
             ensure!(changes + journal == 0, "{} {after}: {changes} changes, {journal} writes of the state", self.name);
         }
