@@ -51,6 +51,14 @@ pub struct Run {
     pub dry_run: bool,
 }
 
+/// Which configuration a command goes by.
+#[derive(Debug, Args)]
+pub struct Configured {
+    /// Configuration file; may be given several times, later ones win
+    #[arg(long = "config", value_name = "FILE", default_value = "/etc/ripcord/ripcord.yaml")]
+    pub files: Vec<PathBuf>,
+}
+
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct Check {

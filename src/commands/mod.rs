@@ -5,6 +5,10 @@ mod control;
 mod demo;
 mod run;
 
+use std::path::PathBuf;
+
+use crate::config::{self, Finding, LoadOptions, Settings};
+
 pub use check::check;
 pub use control::{ask, status};
 pub use demo::demo;
@@ -35,6 +39,11 @@ fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Loads a configuration as the daemon does, environment included.
+fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {
+    config::load(files, environment(), LoadOptions::default())
 }
 
 /// The environment variables that are text. Ripcord's own are.

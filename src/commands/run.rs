@@ -1,17 +1,14 @@
 //! `ripcord run`: the daemon.
 
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 
 use crate::cli::Run;
-use crate::config::{self, Finding, LoadOptions, Settings};
 use crate::daemon::{self, Clock, Setup};
 use crate::kubernetes::Cluster;
 use crate::telemetry::{self, Metrics};
 
 use super::check::explain;
-use super::{Failure, environment, runtime};
+use super::{Failure, load, runtime};
 
 /// Runs until a signal ends it.
 pub fn run(options: &Run) -> Result<(), Failure> {
@@ -36,8 +33,4 @@ pub fn run(options: &Run) -> Result<(), Failure> {
     // What still hangs in a file system or a name server must not hold up the end.
     runtime.shutdown_background();
     Ok(ended?)
-}
-
-fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {
-    config::load(files, environment(), LoadOptions::default())
 }

@@ -95,6 +95,26 @@ pub enum Evidence {
     Value(f64),
 }
 
+/// A change that is not there any more, as a step's object shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// The step, as `deployment_env sealos-system/terminal-controller`.
+    pub step: String,
+    /// What is there instead: `ISTIO_PERCENTAGE is 25, not 0`.
+    pub what: String,
+    /// Who set it, as the cluster records its writers (field managers); absent when it does not say.
+    pub who: Option<String>,
+}
+
+/// An object as it was before a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedObject {
+    /// Which: `Deployment sealos-system/terminal-controller`.
+    pub object: String,
+    /// The object as YAML that `kubectl apply` takes, without what the server adds.
+    pub yaml: String,
+}
+
 /// Why something is not known. Unknown is never a reason to act.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reason", content = "detail", rename_all = "snake_case")]

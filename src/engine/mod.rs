@@ -31,8 +31,8 @@ pub use action::{Action, ChangeOrder, Event, Notification, Record, RollbackFacts
 pub use guard::GuardState;
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
 pub use input::{
-    ChangeReport, Command, Evidence, Input, Observation, Progress, Reading, StepReport, StepResult, Tick, TickKind,
-    Unknown,
+    ChangeReport, Command, Drift, Evidence, Input, Observation, Progress, Reading, SavedObject, StepReport, StepResult,
+    Tick, TickKind, Unknown,
 };
 pub use low_traffic::needed_for_quantile;
 pub use memory::Memory;

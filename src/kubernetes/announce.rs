@@ -3,17 +3,15 @@
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DynamicObject, PostParams};
 
 use super::FIELD_MANAGER;
 use super::cluster::Cluster;
 use super::error::{Call, CallError, Verb};
-use super::object::{Kind, ObjectRef};
+use super::object::ObjectRef;
 
 /// The most bytes of a note that the API server takes.
 const MAX_NOTE: usize = 1024;
@@ -98,20 +96,12 @@ impl Cluster {
 
     async fn metadata(&self, object: &ObjectRef) -> Result<ObjectMeta, CallError> {
         let ObjectRef { kind, namespace, name } = object;
-        // All are read as their metadata alone; the type says only under which address.
+        let resource = self.resource(*kind).await?;
+        let resource = &resource;
+        // Read as its metadata alone.
         let get = |client| async move {
-            match kind {
-                Kind::Deployment => Api::<Deployment>::namespaced(client, namespace)
-                    .get_metadata(name)
-                    .await
-                    .map(|found| found.metadata),
-                Kind::ConfigMap => {
-                    Api::<ConfigMap>::namespaced(client, namespace).get_metadata(name).await.map(|found| found.metadata)
-                }
-                Kind::Lease => {
-                    Api::<Lease>::namespaced(client, namespace).get_metadata(name).await.map(|found| found.metadata)
-                }
-            }
+            let api = Api::<DynamicObject>::namespaced_with(client, namespace, resource);
+            api.get_metadata(name).await.map(|found| found.metadata)
         };
         self.call(&Call::new(Verb::Get, object), get).await
     }

@@ -191,7 +191,7 @@ impl Cluster {
     }
 
     /// Makes one call within a time. After one that got no answer, the next call opens a new connection.
-    async fn call_within<T, F>(
+    pub(super) async fn call_within<T, F>(
         &self,
         limit: Duration,
         call: &Call,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::core::Status;
 
-use super::object::ObjectRef;
+use super::object::{Kind, ObjectRef};
 
 /// How much of a server's own words is passed on. A proxy in between can answer with a whole page; a notification must
 /// stay readable.
@@ -48,6 +48,15 @@ impl Call {
             doing: format!("{word} {object}"),
             permission: format!("{permission} on {}{which} in namespace {namespace}", kind.resource()),
             writes: verb != Verb::Get,
+        }
+    }
+
+    /// The listing of all objects of a kind in a namespace.
+    pub(super) fn list(kind: Kind, namespace: &str) -> Self {
+        Self {
+            doing: format!("list the {} in namespace {namespace}", kind.resource()),
+            permission: format!("list on {} in namespace {namespace}", kind.resource()),
+            writes: false,
         }
     }
 }
@@ -235,7 +244,6 @@ fn shorten(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubernetes::Kind;
 
     fn patch() -> Call {
         let object = ObjectRef { kind: Kind::Deployment, namespace: "ns".into(), name: "web".into() };

@@ -1,6 +1,7 @@
 //! The cluster: reading the traffic share, carrying out steps, waiting for rollouts, leaving Events on the objects.
 //!
 //! - `cluster`: the connection; every call goes through it and has a time-out
+//! - `dynamic`: objects of any kind, as they are
 //! - `object`, `error`: what a call is about, and what a failed one means in words that say what to do
 //! - `change`: a whole change, in order; `deployment_env` and `config_map` are its steps, `rollout` the wait after them
 //! - `document`: what must outlive the process, in a ConfigMap
@@ -15,6 +16,7 @@ mod cluster;
 mod config_map;
 mod deployment_env;
 mod document;
+mod dynamic;
 pub mod election;
 mod error;
 mod object;

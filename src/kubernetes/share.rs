@@ -19,9 +19,10 @@ impl Cluster {
     /// holds no percentage, makes the share unknown.
     pub async fn share(&self, steps: &[Step]) -> Result<u8, Unknown> {
         let reads = steps.iter().map(|step| async move {
+            let Some(object) = ObjectRef::of(step) else { return Ok(None) };
             match step {
-                Step::DeploymentEnv(s) => self.share_of_deployment(s, step.into()).await,
-                Step::ConfigMap(s) => self.share_of_config_map(s, step.into()).await,
+                Step::DeploymentEnv(s) => self.share_of_deployment(s, object).await,
+                Step::ConfigMap(s) => self.share_of_config_map(s, object).await,
             }
         });
         let shares = try_join_all(reads).await.map_err(Unknown::Cluster)?;

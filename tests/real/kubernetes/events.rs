@@ -33,7 +33,7 @@ fn announcement() -> Announcement {
 }
 
 fn the_deployment(world: &World) -> ObjectRef {
-    ObjectRef::from(&Step::DeploymentEnv(env_step(world, COMPONENT)))
+    ObjectRef::of(&Step::DeploymentEnv(env_step(world, COMPONENT))).expect("an object")
 }
 
 /// Tells the announcement about one of two objects: the one with this uid.
@@ -76,7 +76,7 @@ async fn an_event_is_about_a_config_map(world: World) -> anyhow::Result<()> {
     create_deployment(&world, COMPONENT).await?;
     let object: ConfigMap = create_config_map(&world, COMPONENT).await?;
     let name = object.metadata.name.as_deref().context("a name")?;
-    let about = ObjectRef::from(&Step::ConfigMap(config_map_step(&world, name, false)));
+    let about = ObjectRef::of(&Step::ConfigMap(config_map_step(&world, name, false))).expect("an object");
     is_told(&world, about, object.metadata.uid.as_ref()).await
 }
 
