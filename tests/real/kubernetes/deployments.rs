@@ -195,7 +195,6 @@ async fn a_shift_takes_the_marks_of_a_rollback_away(world: World) -> anyhow::Res
     let cluster = cluster(&world).await?;
     let before = create_deployment(&world, COMPONENT).await?;
     let _controller = quick_controller(&world)?;
-    carry_out(&cluster, &env_rollback(&world, COMPONENT)).await;
     let names = |object: &Deployment| env_of(object).into_iter().map(|e| e.name).collect::<Vec<_>>();
 
     // To where the share is already: the marks alone are a reason to write.
@@ -207,6 +206,8 @@ async fn a_shift_takes_the_marks_of_a_rollback_away(world: World) -> anyhow::Res
              ROLLBACK_TIMESTAMP: 2026-01-02T03:04:05Z -> (not set)",
         ),
     ] {
+        // A rollback that finds its share there already sets no mark.
+        set_share(&world.api(), COMPONENT, "25").await?;
         carry_out(&cluster, &env_rollback(&world, COMPONENT)).await;
         let mut plan = to_percentage(env_rollback(&world, COMPONENT), percentage);
         plan.rollback = false;
