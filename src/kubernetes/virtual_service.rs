@@ -217,3 +217,62 @@ pub(super) async fn drift(
     };
     Ok((!differences.is_empty()).then(|| Difference::new(&now.metadata, &owned(), &differences)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shop(version: &str, http: Value) -> DynamicObject {
+        let value = json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "shop", "namespace": "ns", "uid": "u/1~2", "resourceVersion": version},
+            "spec": {"hosts": ["shop"], "http": http},
+        });
+        serde_json::from_value(value).expect("an object")
+    }
+
+    fn step() -> VirtualService {
+        let weights = [("new", "${percentage}"), ("old", "${rest}")];
+        let template = |(key, text): (&str, &str)| (key.to_owned(), Template::parse(text).expect("a template"));
+        VirtualService {
+            namespace: "ns".to_owned(),
+            name: "shop".to_owned(),
+            weights: weights.map(template).into(),
+            routes: Vec::new(),
+        }
+    }
+
+    fn to(subset: &str) -> Value {
+        json!({"destination": {"host": "shop", "subset": subset}})
+    }
+
+    #[test]
+    fn a_patch_fits_only_what_was_read() {
+        let mut first = to("old");
+        first["weight"] = json!(100);
+        let http = json!([{"redirect": {"uri": "/"}}, {"route": [first, to("new")], "timeout": "5s"}]);
+        let read = shop("7", http.clone());
+        let step = step();
+        let object = object_of(&step);
+        let routes = routes::meant(&step, &object, &read).unwrap_or_else(|e| panic!("{}", e.what));
+        let weights = Weights::from([("new", 10), ("old", 90)]);
+        let patch = patch(&read, &routes.iter().collect::<Vec<_>>(), &weights);
+
+        let apply = |object: &DynamicObject| {
+            let mut value = serde_json::to_value(object).expect("JSON");
+            json_patch::patch(&mut value, &patch).map(|()| value)
+        };
+        let mut wanted = serde_json::to_value(&read).expect("JSON");
+        wanted["spec"]["http"][1]["route"][0]["weight"] = json!(90);
+        wanted["spec"]["http"][1]["route"][1]["weight"] = json!(10);
+        assert_eq!(apply(&read).expect("it fits"), wanted);
+
+        assert!(apply(&shop("8", http.clone())).is_err(), "another resourceVersion");
+        let mut another = read.clone();
+        another.metadata.uid = Some("other".to_owned());
+        assert!(apply(&another).is_err(), "another object");
+        let mut turned = http;
+        turned[1]["route"].as_array_mut().expect("a list").reverse();
+        assert!(apply(&shop("7", turned)).is_err(), "another order of the destinations");
+    }
+}
