@@ -69,6 +69,12 @@ pub const ROLLBACK_PERCENTAGE: u8 = 0;
 /// How long a rollout may take: what the Sealos scripts wait in an emergency.
 pub const ROLLOUT_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// How long a command may run: what a rollout may take, which scripts like to wait for, and a minute for their own calls.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// The longest time for a command: the steps after it wait, and a rollback that takes longer than this helps nobody.
+pub const MAX_COMMAND_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
 /// How long the triggers have to become clear after the change: two windows of the default length.
 pub const VERIFY_WITHIN: Duration = Duration::from_secs(10 * 60);
 

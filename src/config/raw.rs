@@ -139,8 +139,8 @@ shape! {
     Step {
         deployment_env: DeploymentEnv,
         config_map: ConfigMap,
-        virtual_service: Anything,
-        command: Anything,
+        virtual_service: VirtualService,
+        command: Command,
     }
 }
 
@@ -162,6 +162,24 @@ shape! {
         name: String,
         optional: bool,
         data: Named<AnyText>,
+    }
+}
+
+shape! {
+    /// `virtual_service`
+    VirtualService {
+        namespace: String,
+        name: String,
+        weights: Named<AnyText>,
+        routes: Texts,
+    }
+}
+
+shape! {
+    /// `command`
+    Command {
+        argv: List<AnyText>,
+        timeout: Duration,
     }
 }
 
@@ -306,6 +324,8 @@ impl Over for Control {}
 impl Over for StageLevels {}
 impl Over for DeploymentEnv {}
 impl Over for ConfigMap {}
+impl Over for VirtualService {}
+impl Over for Command {}
 impl Over for Webhook {}
 impl Over for Email {}
 impl Over for Smtp {}

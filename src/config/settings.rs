@@ -166,6 +166,10 @@ pub enum Step {
     DeploymentEnv(DeploymentEnv),
     /// Keys of a ConfigMap.
     ConfigMap(ConfigMap),
+    /// Weights of a VirtualService.
+    VirtualService(VirtualService),
+    /// A program to run.
+    Command(Command),
 }
 
 /// Environment variables of a Deployment's container.
@@ -196,12 +200,40 @@ pub struct ConfigMap {
     pub data: BTreeMap<String, Template>,
 }
 
+/// Weights of a VirtualService's destinations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VirtualService {
+    /// The namespace.
+    pub namespace: String,
+    /// The VirtualService.
+    pub name: String,
+    /// What each destination gets, by its subset or its host as the VirtualService writes it. They add up to 100.
+    pub weights: BTreeMap<String, Template>,
+    /// The http routes that are meant, by name; all that have every one of those destinations when empty.
+    pub routes: Vec<String>,
+}
+
+/// A program to run, without a shell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The program and its arguments. The program holds no variable any more.
+    pub argv: Vec<Template>,
+    /// How long it may run.
+    pub timeout: Duration,
+}
+
 impl Step {
     /// The step as pages, logs and errors name it: `deployment_env sealos-system/terminal-controller`.
     pub fn name(&self) -> String {
         match self {
             Self::DeploymentEnv(s) => format!("deployment_env {}/{}", s.namespace, s.name),
             Self::ConfigMap(s) => format!("config_map {}/{}", s.namespace, s.name),
+            Self::VirtualService(s) => format!("virtual_service {}/{}", s.namespace, s.name),
+            // Without its folder and its arguments, which may be long.
+            Self::Command(s) => {
+                let program = s.argv.first().map(Template::to_string).unwrap_or_default();
+                format!("command {}", program.rsplit('/').next().unwrap_or_default())
+            }
         }
     }
 }

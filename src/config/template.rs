@@ -56,6 +56,12 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// A text that holds no variable, whatever signs are in it.
+    pub fn literal(text: &str) -> Self {
+        let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(text.to_owned())] };
+        Self { parts }
+    }
+
     /// The names of its variables, in order, with repeats.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|p| match p {

@@ -94,7 +94,8 @@ impl Cluster {
         Ok(())
     }
 
-    async fn metadata(&self, object: &ObjectRef) -> Result<ObjectMeta, CallError> {
+    /// Reads an object's metadata.
+    pub(super) async fn metadata(&self, object: &ObjectRef) -> Result<ObjectMeta, CallError> {
         let ObjectRef { kind, namespace, name } = object;
         let resource = self.resource(*kind).await?;
         let resource = &resource;

@@ -1,4 +1,4 @@
-//! A whole change: all steps in order, then all rollouts.
+//! A whole change: all steps in order, then all rollouts; and its rehearsal.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
+use tokio::time::timeout;
 
 use crate::config::Step;
 use crate::engine::{Progress, StepReport, StepResult};
@@ -15,7 +16,11 @@ use crate::engine::{Progress, StepReport, StepResult};
 use super::cluster::Cluster;
 use super::rollout::{self, Target};
 use super::step::{Done, StepError};
-use super::{Permit, config_map, deployment_env};
+use super::{Permit, command, config_map, deployment_env, virtual_service};
+
+/// How long the rehearsal of one step may take. It is one look and one dry run, which admission webhooks may hold up for 30 s; the rest is
+/// for tries that somebody else's writing came in the way of.
+const REHEARSAL_LIMIT: Duration = Duration::from_secs(60);
 
 /// What to change.
 #[derive(Clone)]
@@ -55,6 +60,8 @@ impl std::fmt::Debug for ChangePlan {
 pub(super) struct How<'a> {
     pub(super) rollback: bool,
     pub(super) dry_run: bool,
+    /// Whether a step is sent even when it is done already, as a dry run: to see that it would be accepted.
+    pub(super) rehearsal: bool,
     pub(super) patience: Duration,
     pub(super) gate: &'a Gate,
 }
@@ -110,6 +117,13 @@ impl Cluster {
     ) -> Outcome {
         let mut cancel = pin!(cancel.fuse());
         let gate = Gate::new(plan.permit.clone());
+        let how = How {
+            rollback: plan.rollback,
+            dry_run: plan.dry_run,
+            rehearsal: false,
+            patience: plan.patience,
+            gate: &gate,
+        };
         let mut rollouts = Vec::new();
         for step in &plan.steps {
             if (&mut cancel).now_or_never().is_some() {
@@ -117,7 +131,7 @@ impl Cluster {
             }
             let name = step.name();
             let ended = {
-                let mut under_way = pin!(self.step(step, plan, &gate));
+                let mut under_way = pin!(self.step(step, &plan.vars, how));
                 // The cancelling is looked at whenever the step goes on, so the gate is closed before its next write.
                 loop {
                     tokio::select! {
@@ -160,11 +174,41 @@ impl Cluster {
         Outcome::Completed
     }
 
-    async fn step(&self, step: &Step, plan: &ChangePlan, gate: &Gate) -> Result<Done, StepError> {
-        let how = How { rollback: plan.rollback, dry_run: plan.dry_run, patience: plan.patience, gate };
+    /// Tries every step as a dry run of the API server, also one that is done already, so that permissions and admission are proven. A
+    /// step that fails keeps no other from being tried, and no rollout is waited for; `plan.dry_run` is of no account.
+    ///
+    /// The reports are in the order of the steps: [`StepResult::WouldChange`] with what would change or that it is there already,
+    /// [`StepResult::Absent`] for an optional object, [`StepResult::Failed`] with the error that a real change would meet, and
+    /// [`StepResult::Planned`] where the plan's permit said no before it was tried, so that nothing is known of it.
+    pub async fn rehearse(&self, plan: &ChangePlan) -> Vec<StepReport> {
+        let gate = &Gate::new(plan.permit.clone());
+        let how = How { rollback: plan.rollback, dry_run: true, rehearsal: true, patience: plan.patience, gate };
+        join_all(plan.steps.iter().map(|step| async move {
+            let (result, detail) = match timeout(REHEARSAL_LIMIT, self.step(step, &plan.vars, how)).await {
+                Ok(Ok(Done { result, detail, .. })) => (result, detail),
+                Ok(Err(StepError::HeldBack)) => {
+                    (StepResult::Planned, Some("not rehearsed: this Ripcord may not act any more".to_owned()))
+                }
+                Ok(Err(StepError::Failed(error) | StepError::Conflict(error))) => (StepResult::Failed, Some(error)),
+                Err(_) => {
+                    let error = format!(
+                        "its dry run did not end within {REHEARSAL_LIMIT:?}; see whether the API server and its admission webhooks are \
+                         overloaded"
+                    );
+                    (StepResult::Failed, Some(error))
+                }
+            };
+            StepReport { step: step.name(), result, detail }
+        }))
+        .await
+    }
+
+    async fn step(&self, step: &Step, vars: &BTreeMap<String, String>, how: How<'_>) -> Result<Done, StepError> {
         match step {
-            Step::DeploymentEnv(step) => deployment_env::Change::new(step, &plan.vars, how).carry_out(self).await,
-            Step::ConfigMap(step) => config_map::Change::new(step, &plan.vars, how).carry_out(self).await,
+            Step::DeploymentEnv(step) => deployment_env::Change::new(step, vars, how).carry_out(self).await,
+            Step::ConfigMap(step) => config_map::Change::new(step, vars, how).carry_out(self).await,
+            Step::VirtualService(step) => virtual_service::Change::new(step, vars, how).carry_out(self).await,
+            Step::Command(step) => command::carry_out(step, vars, how).await,
         }
     }
 

@@ -11,6 +11,8 @@ use crate::engine::StepResult;
 
 use super::change::How;
 use super::cluster::Cluster;
+use super::drift::Difference;
+use super::error::CallError;
 use super::object::{Kind, ObjectRef};
 use super::step::{self, Conflicts, Done, StepError};
 
@@ -44,21 +46,26 @@ impl<'a> Change<'a> {
             Err(e) if e.is_not_found() && self.step.optional => return done(StepResult::Absent, None),
             other => other?,
         };
-        step::refuse_deleted(&self.object, &before.metadata).map_err(StepError::Failed)?;
+        step::refuse_fleeting(&self.object, &before.metadata).map_err(StepError::Failed)?;
         let below = step::below_target(&self.step.data, &self.values, |key| value_of(&before, key));
-        if self.how.rollback && below.is_some() {
+        let below = below.filter(|_| self.how.rollback);
+        let immutable = before.immutable == Some(true);
+        let there = below.is_some()
+            || step::decisive(&self.step.data, &self.values).all(|(key, value)| value_of(&before, key) == Some(value));
+        if there && !self.how.rehearsal {
             return done(StepResult::AlreadyThere, below);
         }
-        if step::decisive(&self.step.data, &self.values).all(|(key, value)| value_of(&before, key) == Some(value)) {
-            return done(StepResult::AlreadyThere, None);
+        if there && immutable {
+            return done(StepResult::WouldChange, below.or_else(|| Some(step::already_there())));
         }
-        if before.immutable == Some(true) {
+        if immutable {
             return Err(StepError::Failed(format!(
                 "{} is immutable; nothing was changed. Replace it with one that is not, or take the step out",
                 self.object
             )));
         }
-        let detail = Some(self.differences(&before).join(", "));
+        let detail = if there { step::already_there() } else { self.differences(&before).join(", ") };
+        let detail = below.or(Some(detail));
 
         // `data` is a map of texts, so a JSON merge patch touches exactly the keys that it names.
         let patch = Patch::Merge(json!({"metadata": step::preconditions(&before.metadata), "data": self.values}));
@@ -92,15 +99,49 @@ impl<'a> Change<'a> {
     }
 
     fn check(&self, after: &Object) -> Result<(), String> {
-        let lost: Vec<(&String, &String)> =
-            self.values.iter().filter(|(key, value)| value_of(after, key) != Some(value)).collect();
-        let Some((first, _)) = lost.first() else { return Ok(()) };
-        let differences: Vec<String> = lost
-            .iter()
-            .map(|(key, value)| format!("{key} is {}, not {value}", step::shown(value_of(after, key))))
-            .collect();
-        let path = ["f:data".to_owned(), format!("f:{first}")];
-        Err(step::undone(&self.object, &after.metadata, &path, &differences))
+        let wanted = self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let Some(lost) = Lost::of(after, wanted) else { return Ok(()) };
+        Err(step::undone(&self.object, &after.metadata, &lost.path, &lost.differences))
+    }
+}
+
+/// What became of a change that was made.
+pub(super) async fn drift(
+    cluster: &Cluster,
+    step: &ConfigMap,
+    vars: &BTreeMap<String, String>,
+) -> Result<Option<Difference>, CallError> {
+    let object = ObjectRef { kind: Kind::ConfigMap, namespace: step.namespace.clone(), name: step.name.clone() };
+    let now: Object = match cluster.get(&object).await {
+        Err(e) if e.is_not_found() && step.optional => return Ok(None),
+        Err(e) if e.is_not_found() => return Ok(Some(Difference::deleted(&object))),
+        other => other?,
+    };
+    let values = step::render(&step.data, vars);
+    if step::below_target(&step.data, &values, |key| value_of(&now, key)).is_some() {
+        return Ok(None);
+    }
+    let lost = Lost::of(&now, step::decisive(&step.data, &values));
+    Ok(lost.map(|lost| Difference::new(&now.metadata, &lost.path, &lost.differences)))
+}
+
+/// Keys that do not hold what they should.
+struct Lost {
+    differences: Vec<String>,
+    /// Where `managedFields` has the first of them.
+    path: Vec<String>,
+}
+
+impl Lost {
+    fn of<'v>(object: &Object, wanted: impl Iterator<Item = (&'v str, &'v str)>) -> Option<Self> {
+        let lost: Vec<(&str, &str)> = wanted.filter(|(key, value)| value_of(object, key) != Some(*value)).collect();
+        let (first, _) = lost.first()?;
+        let describe =
+            |(key, value): &(&str, &str)| format!("{key} is {}, not {value}", step::shown(value_of(object, key)));
+        Some(Self {
+            differences: lost.iter().map(describe).collect(),
+            path: vec!["f:data".to_owned(), format!("f:{first}")],
+        })
     }
 }
 

@@ -12,6 +12,8 @@ use crate::engine::StepResult;
 
 use super::change::How;
 use super::cluster::Cluster;
+use super::drift::Difference;
+use super::error::CallError;
 use super::object::{Kind, ObjectRef};
 use super::rollout::Target;
 use super::step::{self, Conflicts, Done, StepError};
@@ -22,17 +24,21 @@ pub(super) struct Change<'a> {
     object: ObjectRef,
     /// What is to be set, on a rollback with what belongs to a rollback only.
     values: BTreeMap<String, String>,
+    /// What must not be there: the marks of a rollback, when it is none.
+    gone: Vec<&'a str>,
     how: How<'a>,
 }
 
 impl<'a> Change<'a> {
     pub(super) fn new(step: &'a DeploymentEnv, vars: &BTreeMap<String, String>, how: How<'a>) -> Self {
         let mut values = step::render(&step.env, vars);
+        let mut gone = Vec::new();
         if how.rollback {
             values.extend(step::render(&step.rollback_env, vars));
+        } else {
+            gone.extend(step.rollback_env.keys().map(String::as_str));
         }
-        let object = ObjectRef { kind: Kind::Deployment, namespace: step.namespace.clone(), name: step.name.clone() };
-        Self { step, object, values, how }
+        Self { step, object: object_of(step), values, gone, how }
     }
 
     pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, StepError> {
@@ -50,11 +56,13 @@ impl<'a> Change<'a> {
         let container = self.fit(&before).map_err(StepError::Failed)?;
         let below = step::below_target(&self.step.env, &self.values, |variable| literal(container, variable));
         let below = below.filter(|_| self.how.rollback);
-        if below.is_some() || self.is_there_already(container) {
+        let there = below.is_some() || self.is_there_already(container);
+        if there && !self.how.rehearsal {
             let rollout = Some(self.target(&before));
             return Ok(Done { result: StepResult::AlreadyThere, detail: below, rollout });
         }
-        let detail = Some(self.differences(container).join(", "));
+        let detail = if there { step::already_there() } else { self.differences(container).join(", ") };
+        let detail = below.or(Some(detail));
 
         let patch = Patch::Strategic(self.patch(&before, container));
         let after: Deployment = cluster.patch(&self.object, &patch, self.how).await?;
@@ -79,7 +87,7 @@ impl<'a> Change<'a> {
     /// The container to change, if the Deployment can be changed at all.
     fn fit<'d>(&self, deployment: &'d Deployment) -> Result<&'d Container, String> {
         let (object, DeploymentEnv { namespace, name, .. }) = (&self.object, self.step);
-        step::refuse_deleted(object, &deployment.metadata)?;
+        step::refuse_fleeting(object, &deployment.metadata)?;
         if deployment.spec.paused == Some(true) {
             return Err(format!(
                 "{object} is paused, so a change would reach no pod; nothing was changed. Resume it: \
@@ -87,7 +95,7 @@ impl<'a> Change<'a> {
             ));
         }
         let container = self.container(deployment)?;
-        for variable in self.values.keys() {
+        for variable in self.values.keys().map(String::as_str).chain(self.gone.iter().copied()) {
             if entries(container, variable).count() > 1 {
                 return Err(format!(
                     "container {} of {object} has the env {variable} more than once, and a patch changes only one of them; nothing was changed. \
@@ -107,6 +115,12 @@ impl<'a> Change<'a> {
     fn is_there_already(&self, container: &Container) -> bool {
         step::decisive(&self.step.env, &self.values)
             .all(|(variable, value)| literal(container, variable) == Some(value))
+            && self.left(container).next().is_none()
+    }
+
+    /// What is there and must not be.
+    fn left<'c>(&'c self, container: &'c Container) -> impl Iterator<Item = &'c EnvVar> {
+        self.gone.iter().filter_map(|variable| entries(container, variable).next())
     }
 
     /// What the change does, for a person.
@@ -123,7 +137,10 @@ impl<'a> Change<'a> {
                 }
             }
         };
-        changed.map(describe).collect()
+        let left = self.left(container).map(|e| format!("{}: {} -> {}", e.name, seen(Some(e)), step::shown(None)));
+        let mut all: Vec<String> = changed.map(describe).chain(left).collect();
+        all.sort();
+        all
     }
 
     /// A strategic merge puts the container's variables into the order in which the patch names them, and a variable
@@ -140,7 +157,8 @@ impl<'a> Change<'a> {
         });
         let new = self.values.iter().filter(|(variable, _)| entries(container, variable).next().is_none());
         let new = new.map(|(variable, value)| json!({"name": variable, "value": value}));
-        let env: Vec<Value> = there.chain(new).collect();
+        let left = self.left(container).map(|entry| json!({"name": entry.name, "$patch": "delete"}));
+        let env: Vec<Value> = there.chain(new).chain(left).collect();
         json!({
             "metadata": step::preconditions(&before.metadata),
             "spec": {"template": {"spec": {"containers": [{"name": container.name, "env": env}]}}},
@@ -166,20 +184,10 @@ impl<'a> Change<'a> {
 
     fn check_values(&self, deployment: &Deployment) -> Result<(), String> {
         let container = container(deployment, &self.object, &self.step.container)?;
-        let lost: Vec<(&String, &String)> =
-            self.values.iter().filter(|(variable, value)| literal(container, variable) != Some(value)).collect();
-        let Some((first, _)) = lost.first() else { return Ok(()) };
-        let differences: Vec<String> = lost
-            .iter()
-            .map(|(variable, value)| {
-                format!("{variable} is {}, not {value}", step::shown(literal(container, variable)))
-            })
-            .collect();
-        let named = |name: &str| format!("k:{}", json!({"name": name}));
-        let fields = ["f:spec", "f:template", "f:spec", "f:containers"].map(str::to_owned).into_iter();
-        let path: Vec<String> =
-            fields.chain([named(&container.name), "f:env".to_owned(), named(first), "f:value".to_owned()]).collect();
-        Err(step::undone(&self.object, &deployment.metadata, &path, &differences))
+        let set = self.values.iter().map(|(variable, value)| (variable.as_str(), Some(value.as_str())));
+        let gone = self.gone.iter().map(|variable| (*variable, None));
+        let Some(lost) = Lost::of(container, set.chain(gone)) else { return Ok(()) };
+        Err(step::undone(&self.object, &deployment.metadata, &lost.path, &lost.differences))
     }
 
     fn target(&self, deployment: &Deployment) -> Target {
@@ -189,6 +197,80 @@ impl<'a> Change<'a> {
             uid: deployment.metadata.uid.clone(),
             generation: deployment.metadata.generation.unwrap_or_default(),
         }
+    }
+}
+
+fn object_of(step: &DeploymentEnv) -> ObjectRef {
+    ObjectRef { kind: Kind::Deployment, namespace: step.namespace.clone(), name: step.name.clone() }
+}
+
+/// What became of a rollback.
+pub(super) async fn drift(
+    cluster: &Cluster,
+    step: &DeploymentEnv,
+    vars: &BTreeMap<String, String>,
+) -> Result<Option<Difference>, CallError> {
+    let object = object_of(step);
+    let now: Deployment = match cluster.get(&object).await {
+        Err(e) if e.is_not_found() => return Ok(Some(Difference::deleted(&object))),
+        other => other?,
+    };
+    let container = match container(&now, &object, &step.container) {
+        Ok(container) => container,
+        Err(what) => return Ok(Some(Difference { what, who: None })),
+    };
+    let values = step::render(&step.env, vars);
+    if step::below_target(&step.env, &values, |variable| literal(container, variable)).is_some() {
+        return Ok(None);
+    }
+    let marks = step::render(&step.rollback_env, vars);
+    // A rollback that found its share there already has set no mark. So one that is missing says something only beside another.
+    let marked = marks.keys().any(|variable| entries(container, variable).next().is_some());
+    let fixed = |variable: &str| step.rollback_env.get(variable).is_some_and(|template| !template.is_volatile());
+    let marks = marks.iter().map(|(variable, value)| (variable.as_str(), value.as_str()));
+    let marks = marks.filter(|(variable, _)| marked && fixed(variable));
+    let wanted = step::decisive(&step.env, &values).chain(marks).map(|(variable, value)| (variable, Some(value)));
+    let lost = Lost::of(container, wanted);
+    Ok(lost.map(|lost| Difference::new(&now.metadata, &lost.path, &lost.differences)))
+}
+
+/// Variables that are not as they should be.
+struct Lost {
+    differences: Vec<String>,
+    /// Where `managedFields` has the first of them.
+    path: Vec<String>,
+}
+
+impl Lost {
+    /// `wanted` has a variable's value, or none for one that must not be there.
+    fn of<'v>(container: &Container, wanted: impl Iterator<Item = (&'v str, Option<&'v str>)>) -> Option<Self> {
+        let mut first = None;
+        let mut differences = Vec::new();
+        for (variable, value) in wanted {
+            let entry = entries(container, variable).next();
+            match value {
+                Some(value) if literal(container, variable) != Some(value) => {
+                    differences.push(format!("{variable} is {}, not {value}", seen(entry)));
+                }
+                None if entry.is_some() => differences.push(format!("{variable} is still {}", seen(entry))),
+                _ => continue,
+            }
+            first.get_or_insert((variable, entry));
+        }
+        let (variable, entry) = first?;
+        let value = if entry.is_some_and(|e| e.value_from.is_some()) { "f:valueFrom" } else { "f:value" };
+        let named = |name: &str| format!("k:{}", json!({"name": name}));
+        let fields = ["f:spec", "f:template", "f:spec", "f:containers"].map(str::to_owned).into_iter();
+        let path = fields.chain([named(&container.name), "f:env".to_owned(), named(variable), value.to_owned()]);
+        Some(Self { differences, path: path.collect() })
+    }
+}
+
+/// An entry as texts for people show it.
+fn seen(entry: Option<&EnvVar>) -> String {
+    match entry {
+        Some(EnvVar { value_from: Some(source), .. }) => origin(source),
+        entry => step::shown(entry.map(|e| e.value.as_deref().unwrap_or(""))),
     }
 }
 

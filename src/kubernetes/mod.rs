@@ -3,7 +3,9 @@
 //! - `cluster`: the connection; every call goes through it and has a time-out
 //! - `dynamic`: objects of any kind, as they are
 //! - `object`, `error`: what a call is about, and what a failed one means in words that say what to do
-//! - `change`: a whole change, in order; `deployment_env` and `config_map` are its steps, `rollout` the wait after them
+//! - `change`: a whole change, in order; `deployment_env`, `config_map`, `virtual_service` (with `routes`) and `command` are its steps, `rollout`
+//!   the wait after them
+//! - `drift`: what of a change is not there any more; `gitops`: who will undo one
 //! - `document`: what must outlive the process, in a ConfigMap
 //! - `election`: who leads where there are several replicas, by a Lease
 //! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
@@ -13,17 +15,22 @@
 mod announce;
 mod change;
 mod cluster;
+mod command;
 mod config_map;
 mod deployment_env;
 mod document;
+mod drift;
 mod dynamic;
 pub mod election;
 mod error;
+mod gitops;
 mod object;
 pub mod rollout;
+mod routes;
 mod share;
 mod step;
 mod variables;
+mod virtual_service;
 
 use std::sync::Arc;
 

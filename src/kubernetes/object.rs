@@ -93,6 +93,8 @@ impl ObjectRef {
         let (kind, namespace, name) = match step {
             Step::DeploymentEnv(s) => (Kind::Deployment, &s.namespace, &s.name),
             Step::ConfigMap(s) => (Kind::ConfigMap, &s.namespace, &s.name),
+            Step::VirtualService(s) => (Kind::VirtualService, &s.namespace, &s.name),
+            Step::Command(_) => return None,
         };
         Some(Self { kind, namespace: namespace.clone(), name: name.clone() })
     }

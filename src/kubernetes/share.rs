@@ -5,13 +5,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap as ConfigMapObject;
 
 use crate::config::template::Template;
-use crate::config::{ConfigMap, DeploymentEnv, Step};
+use crate::config::{ConfigMap, DeploymentEnv, Step, VirtualService};
 use crate::engine::Unknown;
 
 use super::cluster::Cluster;
 use super::config_map::value_of;
 use super::deployment_env::{container, entries, origin};
 use super::object::ObjectRef;
+use super::virtual_service;
 
 impl Cluster {
     /// The share of the traffic on the new path, in percent, read from the fields that hold `${percentage}`. Where
@@ -23,6 +24,8 @@ impl Cluster {
             match step {
                 Step::DeploymentEnv(s) => self.share_of_deployment(s, object).await,
                 Step::ConfigMap(s) => self.share_of_config_map(s, object).await,
+                Step::VirtualService(s) => self.share_of_virtual_service(s, object).await,
+                Step::Command(_) => Ok(None),
             }
         });
         let shares = try_join_all(reads).await.map_err(Unknown::Cluster)?;
@@ -51,6 +54,14 @@ impl Cluster {
             }
         });
         shares.collect::<Result<Vec<u8>, String>>().map(|all| all.into_iter().max())
+    }
+
+    async fn share_of_virtual_service(&self, step: &VirtualService, object: ObjectRef) -> Result<Option<u8>, String> {
+        if percentages(&step.weights).next().is_none() {
+            return Ok(None);
+        }
+        let found = self.get_dynamic(&object).await.map_err(|e| e.to_string())?;
+        virtual_service::share(step, &object, &found)
     }
 
     async fn share_of_config_map(&self, step: &ConfigMap, object: ObjectRef) -> Result<Option<u8>, String> {

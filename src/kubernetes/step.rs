@@ -118,17 +118,24 @@ pub(super) fn preconditions(read: &ObjectMeta) -> Value {
     Value::Object(metadata)
 }
 
-/// Refuses an object that is on its way out.
-pub(super) fn refuse_deleted(object: &ObjectRef, metadata: &ObjectMeta) -> Result<(), String> {
-    match metadata.deletion_timestamp {
-        Some(_) => Err(format!("{object} is being deleted; nothing was changed. Create it anew, or take the step out")),
+/// Refuses an object on which no change would stay: one that is on its way out, or that another one controls.
+pub(super) fn refuse_fleeting(object: &ObjectRef, metadata: &ObjectMeta) -> Result<(), String> {
+    if metadata.deletion_timestamp.is_some() {
+        return Err(format!("{object} is being deleted; nothing was changed. Create it anew, or take the step out"));
+    }
+    let mut owners = metadata.owner_references.iter().flatten();
+    match owners.find(|owner| owner.controller == Some(true)) {
+        Some(owner) => Err(format!(
+            "{object} is controlled by {} {} ({}), which would undo the change; nothing was changed. Change that one instead",
+            owner.kind, owner.name, owner.api_version
+        )),
         None => Ok(()),
     }
 }
 
 /// Who set a field to the value that it has, as the server records it (`metadata.managedFields`); somebody else before
 /// Ripcord.
-fn owner<'m>(metadata: &'m ObjectMeta, path: &[String]) -> Option<&'m str> {
+pub(super) fn owner<'m>(metadata: &'m ObjectMeta, path: &[String]) -> Option<&'m str> {
     let owns = |fields: &Value| path.iter().try_fold(fields, |at, key| at.get(key)).is_some();
     let owners = metadata.managed_fields.iter().flatten().filter(|m| m.fields_v1.as_ref().is_some_and(|f| owns(&f.0)));
     owners.filter_map(|m| m.manager.as_deref()).max_by_key(|manager| *manager != FIELD_MANAGER)
@@ -144,6 +151,11 @@ pub(super) fn undone(object: &ObjectRef, metadata: &ObjectMeta, path: &[String],
         None => "An admission webhook, a GitOps tool or an operator sets it".to_owned(),
     };
     format!("the change of {object} was accepted and did not stay: {}. {who}; stop that first", differences.join(", "))
+}
+
+/// What a step says that found its object as it should be, where there is no more to say.
+pub(super) fn already_there() -> String {
+    StepResult::AlreadyThere.as_str().to_owned()
 }
 
 /// A value as texts for people show it.

@@ -32,14 +32,6 @@ fn steps_that_cannot_be() {
         (&traffic("[{}]"), "traffic[0]: says no step"),
         (&traffic("[{deployment_env: {}, config_map: {}}]"), "traffic[0]: says several steps"),
         (&traffic("[{deploymentenv: {}}]"), "unknown key \"deploymentenv\"; did you mean \"deployment_env\"?"),
-        (
-            &traffic("[{command: {argv: [x]}}]"),
-            "traffic[0].command: this version cannot carry out this step; use deployment_env or config_map",
-        ),
-        (
-            &traffic("[{virtual_service: {weights: {}}}]"),
-            "traffic[0].virtual_service: this version cannot carry out this step",
-        ),
         (&traffic("{a: b}"), "guards.other.traffic: must be a list, not a map"),
         (&step("name: x, container: c, env: {}"), "deployment_env.env: has no entries"),
         (&step("name: x, container: c"), "deployment_env: needs env, what to set"),

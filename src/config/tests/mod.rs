@@ -9,6 +9,7 @@ mod receivers;
 mod settings;
 mod shipped;
 mod state;
+mod steps;
 mod triggers;
 mod units;
 

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod baselines;
+mod commands;
 mod guards;
 mod heartbeat;
 mod levels;
@@ -16,6 +17,7 @@ mod state;
 mod steps;
 mod triggers;
 mod vars;
+mod weights;
 
 use std::net::SocketAddr;
 

@@ -79,6 +79,18 @@ pub(super) fn config_map_key(key: &str) -> Result<(), String> {
     }
 }
 
+/// A destination of a VirtualService: a host, or the name of a subset.
+pub(super) fn destination(name: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if (1..=MAX_SUBDOMAIN).contains(&name.len()) && name.chars().all(good) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{name:?} is no destination; write a host or a subset as the VirtualService has it, with letters, digits, - and ."
+        ))
+    }
+}
+
 /// The name of a Prometheus label.
 pub(super) fn metric_label(name: &str) -> Result<(), String> {
     let first = |c: char| c.is_ascii_alphabetic() || c == '_';

@@ -1,6 +1,6 @@
 //! `traffic`: the steps that set a guard's share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::field::{AnyText, At, Field, List, Named};
 use crate::config::path::Path;
@@ -9,8 +9,8 @@ use crate::config::raw;
 use crate::config::template::Template;
 use crate::config::{ConfigMap, DeploymentEnv, Step};
 
-use super::names;
 use super::vars::Vars;
+use super::{commands, names, weights};
 
 /// A step and where it is written.
 pub(super) type Placed = (Step, Path);
@@ -40,7 +40,9 @@ pub(super) fn steps(
     if steps.len() < list.value.0.len() {
         return None;
     }
+    let told_apart = check_names(&list.path, &steps, problems);
     check_share(&list.path, &steps, problems)?;
+    told_apart?;
     Some(steps)
 }
 
@@ -50,6 +52,8 @@ fn check_share(path: &Path, steps: &[Placed], problems: &mut Problems) -> Option
         let fields = match step {
             Step::DeploymentEnv(s) => &s.env,
             Step::ConfigMap(s) => &s.data,
+            Step::VirtualService(s) => &s.weights,
+            Step::Command(_) => return false,
         };
         fields.values().any(Template::is_percentage)
     };
@@ -72,6 +76,19 @@ fn check_share(path: &Path, steps: &[Placed], problems: &mut Problems) -> Option
     Some(())
 }
 
+/// Checks that the commands can be told apart: a report names its step, and of a command only the program.
+fn check_names(path: &Path, steps: &[Placed], problems: &mut Problems) -> Option<()> {
+    let commands = steps.iter().filter(|(step, _)| matches!(step, Step::Command(_)));
+    let mut seen = BTreeSet::new();
+    let twice = commands.map(|(step, _)| step.name()).find(|name| !seen.insert(name.clone()));
+    if let Some(name) = twice {
+        let message = format!("has {name} twice, and a page could not tell them apart; make them one script");
+        problems.error(path, message);
+        return None;
+    }
+    Some(())
+}
+
 fn step(at: &At<raw::Step>, vars: &Vars, problems: &mut Problems) -> Option<Step> {
     let s = &at.value;
     let written = [
@@ -84,7 +101,9 @@ fn step(at: &At<raw::Step>, vars: &Vars, problems: &mut Problems) -> Option<Step
         1 => {}
         0 if s.has_unknown_keys => return None,
         0 => {
-            problems.error(&at.path, "says no step; write deployment_env: {…} or config_map: {…}");
+            let message =
+                "says no step; write deployment_env: {…}, config_map: {…}, virtual_service: {…} or command: {…}";
+            problems.error(&at.path, message);
             return None;
         }
         _ => {
@@ -92,14 +111,14 @@ fn step(at: &At<raw::Step>, vars: &Vars, problems: &mut Problems) -> Option<Step
             return None;
         }
     }
-    if s.virtual_service.is_written() || s.command.is_written() {
-        let name = if s.command.is_written() { "command" } else { "virtual_service" };
-        let message = "this version cannot carry out this step; use deployment_env or config_map";
-        problems.error(&at.path.key(name), message);
-        return None;
-    }
     if let Field::Given(at) = &s.deployment_env {
         return deployment_env(at, vars, problems).map(Step::DeploymentEnv);
+    }
+    if let Field::Given(at) = &s.virtual_service {
+        return weights::virtual_service(at, vars, problems).map(Step::VirtualService);
+    }
+    if let Field::Given(at) = &s.command {
+        return commands::command(at, vars, problems).map(Step::Command);
     }
     config_map(s.config_map.get()?, vars, problems).map(Step::ConfigMap)
 }
@@ -153,7 +172,7 @@ fn config_map(at: &At<raw::ConfigMap>, vars: &Vars, problems: &mut Problems) -> 
 }
 
 /// A name of Kubernetes', its variables put in.
-fn name(
+pub(super) fn name(
     field: &Field<String>,
     key: &str,
     parent: &Path,
@@ -190,6 +209,8 @@ pub(super) fn check_owners<'a>(guards: impl Iterator<Item = (&'a str, &'a [Place
     for (guard, steps) in guards {
         for (step, path) in steps {
             let object = match step {
+                Step::VirtualService(s) => format!("VirtualService {}/{}", s.namespace, s.name),
+                Step::Command(_) => continue,
                 Step::DeploymentEnv(s) => format!("Deployment {}/{}, container {}", s.namespace, s.name, s.container),
                 Step::ConfigMap(s) => format!("ConfigMap {}/{}", s.namespace, s.name),
             };

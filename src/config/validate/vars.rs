@@ -79,6 +79,19 @@ impl Vars {
         Ok(Some(template.render(&self.fixed)))
     }
 
+    /// The variables as a change to this percentage puts them in, of those that can stand in a number.
+    pub(super) fn at(&self, percentage: u8) -> BTreeMap<String, String> {
+        let mut all = self.fixed.clone();
+        all.insert("percentage".to_owned(), percentage.to_string());
+        all.insert("rest".to_owned(), 100u8.saturating_sub(percentage).to_string());
+        all
+    }
+
+    /// Whether a template has a variable that is known to be wrong, so that nothing can be said of its values.
+    pub(super) fn has_wrong(&self, template: &Template) -> bool {
+        template.variables().any(|name| self.wrong.contains(name))
+    }
+
     /// Parses a text whose variables are put in at each change.
     pub(super) fn parse(&self, text: &str) -> Result<Template, String> {
         let template = Template::parse(text)?;

@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Story> {
         a_dry_run_changes_nothing,
         keys_that_are_not_there_are_added,
         an_immutable_one_is_refused_unless_it_is_right,
+        one_that_another_object_controls_is_refused,
         an_absent_one_fails_unless_it_is_optional,
         missing_rights_are_no_absence,
     ]
@@ -99,6 +100,21 @@ async fn an_immutable_one_is_refused_unless_it_is_right(world: World) -> anyhow:
     let error = failure(&cluster, &data_rollback(&world, "wrong-config")).await?;
     let wanted = format!("ConfigMap {}/wrong-config is immutable; nothing was changed", world.namespace);
     ensure!(error.starts_with(&wanted), "{error}");
+    Ok(())
+}
+
+async fn one_that_another_object_controls_is_refused(world: World) -> anyhow::Result<()> {
+    let cluster = cluster(&world).await?;
+    let mut object = settings(&world);
+    let owner =
+        serde_json::json!([{"apiVersion": "v1", "kind": "Settings", "name": "all", "uid": "1", "controller": true}]);
+    object.metadata.owner_references = serde_json::from_value(owner)?;
+    let before = world.create(&object).await?;
+    let error = failure(&cluster, &data_rollback(&world, SETTINGS)).await?;
+    let wanted =
+        format!("ConfigMap {}/{SETTINGS} is controlled by Settings all (v1), which would undo", world.namespace);
+    ensure!(error.starts_with(&wanted), "{error}");
+    ensure!(world.api::<ConfigMap>().get(SETTINGS).await? == before);
     Ok(())
 }
 

@@ -12,13 +12,15 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::stage::{
-    COMPONENT, SHARE_ENTRY, TOUCHED, carry_out, cluster, cluster_of, config_map_step, env_rollback, env_step, failure,
-    nobody, quick_controller, reader, results, rollback, template,
+    COMPONENT, SHARE_ENTRY, TOUCHED, behind_a_proxy, carry_out, cluster, cluster_of, config_map_step, env_rollback,
+    env_step, failure, nobody, patches, quick_controller, reader, results, rollback, template, to_percentage,
 };
 use crate::stories;
 use crate::support::fixtures::{
-    create_config_map, create_deployment, deployment, env_mut, env_value, env_values, set_data, set_share, without_env,
+    create_config_map, create_deployment, deployment, env_mut, env_value, env_values, set_data, set_env, set_share,
+    without_env,
 };
+use crate::support::proxy::Fault;
 use crate::support::{Story, World};
 
 pub fn trials() -> Vec<Story> {
@@ -29,6 +31,8 @@ pub fn trials() -> Vec<Story> {
         a_value_of_its_own_time_is_written_again,
         a_reference_is_replaced,
         a_change_that_is_no_rollback_sets_no_mark,
+        a_shift_takes_the_marks_of_a_rollback_away,
+        a_mark_that_comes_back_is_told,
         a_dry_run_changes_nothing,
         what_cannot_be_right_is_refused,
         another_variable_twice_stays_as_it_is,
@@ -186,6 +190,65 @@ async fn a_change_that_is_no_rollback_sets_no_mark(world: World) -> anyhow::Resu
     Ok(())
 }
 
+/// Otherwise a component that looks at them would think itself in an emergency for ever.
+async fn a_shift_takes_the_marks_of_a_rollback_away(world: World) -> anyhow::Result<()> {
+    let cluster = cluster(&world).await?;
+    let before = create_deployment(&world, COMPONENT).await?;
+    let _controller = quick_controller(&world)?;
+    let names = |object: &Deployment| env_of(object).into_iter().map(|e| e.name).collect::<Vec<_>>();
+
+    // To where the share is already: the marks alone are a reason to write.
+    for (percentage, detail) in [
+        (0, "EMERGENCY_ROLLBACK: true -> (not set), ROLLBACK_TIMESTAMP: 2026-01-02T03:04:05Z -> (not set)"),
+        (
+            10,
+            "EMERGENCY_ROLLBACK: true -> (not set), ISTIO_PERCENTAGE: 0 -> 10, NETWORKING_MODE: ingress -> dual, \
+             ROLLBACK_TIMESTAMP: 2026-01-02T03:04:05Z -> (not set)",
+        ),
+    ] {
+        // A rollback that finds its share there already sets no mark.
+        set_share(&world.api(), COMPONENT, "25").await?;
+        carry_out(&cluster, &env_rollback(&world, COMPONENT)).await;
+        let mut plan = to_percentage(env_rollback(&world, COMPONENT), percentage);
+        plan.rollback = false;
+        plan.dry_run = true;
+        let (_, reports) = carry_out(&cluster, &plan).await;
+        ensure!(results(&reports) == [(StepResult::WouldChange, Some(detail))], "{reports:?}");
+        plan.dry_run = false;
+        let (outcome, reports) = carry_out(&cluster, &plan).await;
+        let wanted = vec![(StepResult::Changed, Some(detail))];
+        ensure!((outcome, results(&reports)) == (Outcome::Completed, wanted), "{reports:?}");
+        let after = get(&world, COMPONENT).await?;
+        ensure!(names(&after) == names(&before), "{:?} became {:?}", names(&before), names(&after));
+        ensure!(env_value(&after, "controller", "ISTIO_PERCENTAGE") == Some(percentage.to_string()));
+        let rest = |object| without_env(object, "controller", &TOUCHED);
+        ensure!(rest(&before) == rest(&after), "something else was changed:\n{}\n{}", rest(&before), rest(&after));
+
+        let (_, reports) = carry_out(&cluster, &plan).await;
+        ensure!(results(&reports) == [(StepResult::AlreadyThere, None)], "{reports:?}");
+    }
+    Ok(())
+}
+
+async fn a_mark_that_comes_back_is_told(world: World) -> anyhow::Result<()> {
+    create_deployment(&world, COMPONENT).await?;
+    let (proxy, cluster) = behind_a_proxy(&world).await?;
+    let api = world.api::<Deployment>();
+    let sets_it = move || {
+        let api = api.clone();
+        async move {
+            let env = json!([{"name": "EMERGENCY_ROLLBACK", "value": "true"}]);
+            set_env(&api, COMPONENT, "operator", &env).await.expect("to set env");
+        }
+    };
+    proxy.rule(patches, Fault::after(sets_it));
+    let mut plan = env_rollback(&world, COMPONENT);
+    plan.rollback = false;
+    let error = failure(&cluster, &plan).await?;
+    ensure!(error.contains("did not stay: EMERGENCY_ROLLBACK is still true. operator has set it since"), "{error}");
+    Ok(())
+}
+
 async fn a_dry_run_changes_nothing(world: World) -> anyhow::Result<()> {
     let cluster = cluster(&world).await?;
     let before = create_deployment(&world, COMPONENT).await?;
@@ -218,7 +281,21 @@ async fn what_cannot_be_right_is_refused(world: World) -> anyhow::Result<()> {
         step.container = container.to_owned();
         rollback([Step::DeploymentEnv(step)])
     };
-    let cases: [(ChangePlan, String); 6] = [
+    let mut controlled = deployment(ns, "controlled");
+    let owner = json!([
+        {"apiVersion": "v1", "kind": "ConfigMap", "name": "bystander", "uid": "1"},
+        {"apiVersion": "app.sealos.io/v1", "kind": "App", "name": "shop", "uid": "2", "controller": true},
+    ]);
+    controlled.metadata.owner_references = serde_json::from_value(owner)?;
+    world.create(&controlled).await?;
+    let cases: [(ChangePlan, String); 7] = [
+        (
+            of("controlled"),
+            format!(
+                "Deployment {ns}/controlled is controlled by App shop (app.sealos.io/v1), which would undo the change; nothing was changed. \
+                 Change that one instead"
+            ),
+        ),
         (
             of("nothing"),
             format!(

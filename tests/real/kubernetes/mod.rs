@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `deployments` | the step `deployment_env` |
 //! | `config_maps` | the step `config_map` |
+//! | `virtual_services` | the step `virtual_service` |
+//! | `commands` | the step `command` |
+//! | `rehearsals` | every step tried as a dry run |
+//! | `drifts` | what becomes of a rollback, and who keeps its objects |
 //! | `races` | somebody else writes at the same moment |
 //! | `rollouts` | the wait for rollouts |
 //! | `shares` | reading the share |
@@ -13,16 +17,20 @@
 //! | `faults` | an API server that fails, hangs, or is not there |
 //! | `stage` | what the stories share |
 
+mod commands;
 mod config_maps;
 mod deployments;
 mod documents;
+mod drifts;
 mod elections;
 mod events;
 mod faults;
 mod races;
+mod rehearsals;
 mod rollouts;
 mod shares;
 mod stage;
+mod virtual_services;
 
 use crate::support::Story;
 
@@ -30,6 +38,10 @@ pub fn trials() -> Vec<Story> {
     let all = [
         deployments::trials(),
         config_maps::trials(),
+        virtual_services::trials(),
+        commands::trials(),
+        rehearsals::trials(),
+        drifts::trials(),
         races::trials(),
         rollouts::trials(),
         shares::trials(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use ripcord::config::template::Template;
-use ripcord::config::{ConfigMap, DeploymentEnv, Step};
+use ripcord::config::{ConfigMap, DeploymentEnv, Step, VirtualService};
 use ripcord::engine::{Progress, StepResult};
 use ripcord::kubernetes::{ChangePlan, Cluster, Outcome, variables};
 
@@ -15,6 +15,7 @@ use crate::deploy::least_identity;
 use crate::support::World;
 use crate::support::apiserver::{ApiProxy, Identity, rule};
 use crate::support::controller::{Controller, Rollout};
+use crate::support::fixtures::istio;
 use crate::support::proxy::Recorded;
 
 /// The component of most stories.
@@ -44,7 +45,11 @@ pub fn nobody() -> Identity {
 /// A user with these verbs on the objects of steps and these on Events.
 async fn user(world: &World, verbs: &[&str], on_events: &[&str]) -> anyhow::Result<Identity> {
     let user = world.apiserver.new_user();
-    let mut rules = vec![rule("apps", &["deployments"], verbs), rule("", &["configmaps"], verbs)];
+    let mut rules = vec![
+        rule("apps", &["deployments"], verbs),
+        rule("", &["configmaps"], verbs),
+        rule(istio::GROUP, &["virtualservices"], verbs),
+    ];
     if !on_events.is_empty() {
         rules.push(rule("events.k8s.io", &["events"], on_events));
     }
@@ -98,7 +103,7 @@ pub fn template(text: &str) -> Template {
     Template::parse(text).expect("a template")
 }
 
-fn templates(pairs: &[(&str, &str)]) -> BTreeMap<String, Template> {
+pub fn templates(pairs: &[(&str, &str)]) -> BTreeMap<String, Template> {
     pairs.iter().map(|(key, text)| ((*key).to_owned(), template(text))).collect()
 }
 
@@ -120,6 +125,16 @@ pub fn config_map_step(world: &World, name: &str, optional: bool) -> ConfigMap {
         name: name.to_owned(),
         optional,
         data: templates(&[("networking_mode", "${mode}"), ("istio_percentage", "${percentage}")]),
+    }
+}
+
+/// The step for a VirtualService of which two subsets share the traffic.
+pub fn weights_step(world: &World, name: &str) -> VirtualService {
+    VirtualService {
+        namespace: world.namespace.clone(),
+        name: name.to_owned(),
+        weights: templates(&[("istio", "${percentage}"), ("ingress", "${rest}")]),
+        routes: Vec::new(),
     }
 }
 
@@ -145,6 +160,18 @@ pub fn env_rollback(world: &World, name: &str) -> ChangePlan {
 /// A rollback of one ConfigMap that must be there.
 pub fn data_rollback(world: &World, name: &str) -> ChangePlan {
     rollback([Step::ConfigMap(config_map_step(world, name, false))])
+}
+
+/// A rollback of one VirtualService.
+pub fn weights_rollback(world: &World, name: &str) -> ChangePlan {
+    rollback([Step::VirtualService(weights_step(world, name))])
+}
+
+/// The same change to another percentage.
+pub fn to_percentage(mut plan: ChangePlan, percentage: u8) -> ChangePlan {
+    let time = "2026-01-02T03:04:05Z".parse().expect("a time stamp");
+    plan.vars = variables("terminal", &BTreeMap::new(), percentage, "error rate 3.1 %", "terminal-1", time);
+    plan
 }
 
 /// Carries a change out to its end.

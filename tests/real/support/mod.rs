@@ -14,7 +14,7 @@
 //! | `controller` | plays the Deployment controller, which a bare API server lacks |
 //! | `ripcord` | the program under test |
 //! | `disk` | a small disk that can be full or read-only |
-//! | `fixtures` | Deployments, ConfigMaps and configurations |
+//! | `fixtures` | Deployments, ConfigMaps, Istio's routing kinds and configurations |
 //! | `wait` | `eventually` and `never` |
 //! | `child`, `reaper`, `ports`, `binaries`, `log`, `server`, `tls` | what the parts are made of |
 #![allow(dead_code, unused_imports, reason = "a shared bed: each story takes what it needs")]
