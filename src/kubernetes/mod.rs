@@ -6,10 +6,12 @@
 //! - `change`: a whole change, in order; `deployment_env` and `config_map` are its steps, `rollout` the wait after them
 //! - `document`: what must outlive the process, in a ConfigMap
 //! - `election`: who leads where there are several replicas, by a Lease
+//! - `access`: what a configuration must be permitted to do
 //! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
 //!
 //! Nothing here decides whether to act.
 
+mod access;
 mod announce;
 mod change;
 mod cluster;
@@ -27,6 +29,7 @@ mod variables;
 
 use std::sync::Arc;
 
+pub use access::{Access, Purpose};
 pub use announce::{Announcement, AnnouncementType};
 pub use change::{ChangePlan, Outcome};
 pub use cluster::{CALL_TIMEOUT, Cluster, ConnectError};
