@@ -7,6 +7,7 @@
 //! - `document`: what must outlive the process, in a ConfigMap
 //! - `election`: who leads where there are several replicas, by a Lease
 //! - `access`: what a configuration must be permitted to do
+//! - `surroundings`: what only preflight looks at: the API server itself, Istio's parts, certificates
 //! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
 //!
 //! Nothing here decides whether to act.
@@ -25,6 +26,7 @@ mod object;
 pub mod rollout;
 mod share;
 mod step;
+mod surroundings;
 mod variables;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub use document::StoredDocument;
 pub use election::{Election, ElectionEvent, Leadership, LeaseSettings, LossReason};
 pub use error::{CallError, Cause};
 pub use object::{Kind, ObjectRef};
+pub use surroundings::{Certificate, Readiness, TlsCertificate};
 pub use variables::variables;
 
 /// The name under which the API server records Ripcord's writes (`metadata.managedFields`) and Events.
