@@ -78,7 +78,8 @@ pub(super) fn judge(measured: &Measured, settings: &Settings, shares: &BTreeMap<
             let reading = readings.get(&guard.name).and_then(|of_guard| of_guard.get(&settings.name));
             checks.extend(reading.map(|reading| trigger(guard, settings, reading, share)));
         }
-        checks.extend(scrapes.get(&guard.name).and_then(|of_guard| windows(guard, of_guard)));
+        let (scrapes, readings) = (scrapes.get(&guard.name), readings.get(&guard.name));
+        checks.extend(scrapes.zip(readings).and_then(|(scrapes, readings)| windows(guard, scrapes, readings)));
     }
     checks
 }
@@ -129,10 +130,12 @@ fn hint(unknown: &Unknown, share: Option<u8>) -> &'static str {
     }
 }
 
-/// Whether every window of a guard holds enough scrapes. Series that are not there are the triggers' to tell.
-fn windows(guard: &Guard, scrapes: &BTreeMap<String, Reading>) -> Option<Check> {
-    let counts = scrapes.iter().filter_map(|(trigger, reading)| match reading.window {
-        Ok(Evidence::Value(count)) => Some((trigger, count)),
+/// Whether every window of a guard holds enough scrapes. Series that are not there at all are the triggers' to tell.
+fn windows(guard: &Guard, scrapes: &BTreeMap<String, Reading>, readings: &BTreeMap<String, Reading>) -> Option<Check> {
+    let counts = scrapes.iter().filter_map(|(trigger, reading)| match &reading.window {
+        Ok(Evidence::Value(count)) => Some((trigger, *count)),
+        // The longer window has seen it: in the short one there is just no scrape.
+        Err(Unknown::NoSeries) if readings.get(trigger).is_some_and(|r| r.window.is_ok()) => Some((trigger, 0.0)),
         _ => None,
     });
     let (trigger, fewest) = counts.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
@@ -204,7 +207,7 @@ mod tests {
         let scrapes = |counts: &[f64]| {
             let name = |n: usize| if n == 0 { "error_rate".to_owned() } else { format!("other{n}") };
             let all = counts.iter().enumerate().map(|(n, count)| (name(n), reading(Ok(Evidence::Value(*count)))));
-            windows(guard, &all.collect())
+            windows(guard, &all.collect(), &BTreeMap::new())
         };
         assert_eq!(scrapes(&[]), None);
         let found = scrapes(&[1.0, 60.0]).expect("a check");
@@ -214,7 +217,13 @@ mod tests {
         );
         assert!(found.hint.is_some_and(|hint| hint.contains("widen the confirm_window")));
         assert_eq!(scrapes(&[2.0, 60.0]).map(|check| check.result), Some(Result::Ok));
-        let unknown = [("error_rate".to_owned(), reading(Err(Unknown::NoSeries)))].into();
-        assert_eq!(windows(guard, &unknown), None, "the trigger says it");
+        let of = |window| BTreeMap::from([("error_rate".to_owned(), reading(window))]);
+        let (nothing, seen) = (of(Err(Unknown::NoSeries)), of(Ok(Evidence::Counts { failed: 0.0, total: 9.0 })));
+        assert_eq!(windows(guard, &nothing, &nothing), None, "the trigger says it");
+        let found = windows(guard, &nothing, &seen).expect("a check");
+        assert_eq!(
+            (found.result, found.detail.as_str()),
+            (Result::Fail, "0 in the confirm_window of error_rate (1m0s)")
+        );
     }
 }
