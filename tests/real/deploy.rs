@@ -251,8 +251,7 @@ fn granted(rules: &[PolicyRule], namespace: &str) -> anyhow::Result<Spelled> {
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 for name in &names {
-                    let each = rule.verbs.iter().map(|verb| [group, resource, name, verb].map(Clone::clone));
-                    each.for_each(|one| drop(all.insert(one)));
+                    all.extend(rule.verbs.iter().map(|verb| [group, resource, name, verb].map(Clone::clone)));
                 }
             }
         }

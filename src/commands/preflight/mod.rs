@@ -28,7 +28,7 @@ use crate::config::Settings;
 use super::check::explain;
 use super::{Failure, load, print, runtime};
 
-use check::{Area, Check, Result};
+use check::{Check, Result};
 
 /// Calls of one area to the API server that are under way at once. It limits the requests of one client; these are small.
 const CONCURRENT_CALLS: usize = 16;
@@ -51,18 +51,18 @@ pub fn preflight(options: &cli::Preflight) -> std::result::Result<(), Failure> {
 /// All areas, in the order of the report.
 async fn look(settings: &Settings, send_test: bool) -> Vec<Check> {
     let (cluster, measured, told) = join!(
-        done(Area::Cluster, cluster::reach()),
-        done(Area::Prometheus, prometheus::measure(settings)),
-        done(Area::Receivers, receivers::look(settings, send_test)),
+        done("API server", cluster::reach()),
+        done("prometheus", prometheus::measure(settings)),
+        done("receivers", receivers::look(settings, send_test)),
     );
     let (cluster, mut in_the_cluster) = cluster;
     let cluster = cluster.as_ref();
     let (guards, permissions, istio, state, certificates) = join!(
-        done(Area::Cluster, cluster::look(cluster, settings)),
-        done(Area::Permissions, permissions::look(cluster, settings)),
-        done(Area::Istio, istio::look(cluster, settings)),
-        done(Area::State, state::look(cluster, settings)),
-        done(Area::Certificates, certificates::look(cluster, settings)),
+        done("rollbacks", cluster::look(cluster, settings)),
+        done("permissions", permissions::look(cluster, settings)),
+        done("istio", istio::look(cluster, settings)),
+        done("state", state::look(cluster, settings)),
+        done("certificates", certificates::look(cluster, settings)),
     );
     in_the_cluster.extend(guards.checks);
     [
@@ -80,9 +80,9 @@ async fn look(settings: &Settings, send_test: bool) -> Vec<Check> {
     .collect()
 }
 
-/// Says on stderr that an area is done with one of its parts, for whoever waits.
-async fn done<T>(area: Area, look: impl Future<Output = T>) -> T {
+/// Says on stderr that a part is done, for whoever waits.
+async fn done<T>(part: &str, look: impl Future<Output = T>) -> T {
     let seen = look.await;
-    eprintln!("{}: looked at", area.as_str());
+    eprintln!("{part}: looked at");
     seen
 }

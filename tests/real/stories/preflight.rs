@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -16,6 +17,7 @@ use crate::support::apiserver::rule;
 use crate::support::fixtures::{self, Config, LISTEN};
 use crate::support::hook::Behaviour;
 use crate::support::mailbox::{Mailbox, PASSWORD, Security};
+use crate::support::prometheus::Prometheus;
 use crate::support::ripcord::{Ended, run_to_end};
 use crate::support::tls::Authority;
 use crate::support::{Story, World, eventually, ports};
@@ -151,9 +153,11 @@ async fn whatever_is_broken_is_named(world: World) -> anyhow::Result<()> {
     let several = json!({"promql": "istio_requests_total", "above": 1e9, "action": "rollback"});
     let several = config.clone().set("defaults.triggers.several", several);
     check(&several, &["prometheus"], &["terminal: several", "series where one number is wanted"]).await?;
-    // It holds one scrape, and no rate can be made of that.
-    let narrow = config.clone().set("defaults.triggers.error_rate.confirm_window", "900ms");
-    check(&narrow, &["prometheus"], &["scrapes in a window", "confirm_window of error_rate", "widen"]).await?;
+    // The confirm window is 4 s and holds one scrape at most; no rate can be made of that.
+    let rare = Prometheus::builder(&world).target("mesh", stage.mesh.address()).interval(Duration::from_secs(5));
+    let rare = rare.start().await?;
+    let narrow = config.clone().set("prometheus.url", rare.url());
+    check(&narrow, &["prometheus"], &["scrapes in a window", "in the confirm_window of", "widen"]).await?;
 
     let renamed = config.clone().set("defaults.traffic.0.deployment_env.container", "manager");
     check(&renamed, &["cluster"], &[&format!("deployment_env {}/{COMPONENT}", world.namespace), "manager"]).await?;
@@ -265,16 +269,17 @@ async fn a_control_plane_that_is_not_ready_is_named(world: World) -> anyhow::Res
         Err(kube::Error::Api(status)) if status.is_already_exists() => {}
         Err(e) => return Err(e.into()),
     }
-    let name = format!("istiod-{}", world.namespace);
+    // No other story looks into this namespace with rights to see it.
+    let name = "istiod";
     let api: Api<Deployment> = Api::namespaced(world.kube.clone(), "istio-system");
-    let mut istiod = fixtures::deployment("istio-system", &name);
+    let mut istiod = fixtures::deployment("istio-system", name);
     istiod.metadata.labels = Some(BTreeMap::from([("app".to_owned(), "istiod".to_owned())]));
     api.create(&PostParams::default(), &istiod).await?;
-    fails(&world, Some(&kubeconfig), &config, &["istio"], &[&name, "0 of 2 pods ready"]).await?;
+    fails(&world, Some(&kubeconfig), &config, &["istio"], &[name, "0 of 2 pods ready"]).await?;
     let status = Patch::Merge(
         json!({"status": {"replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 2}}),
     );
-    api.patch_status(&name, &PatchParams::default(), &status).await?;
+    api.patch_status(name, &PatchParams::default(), &status).await?;
     let (code, list) = found(&world, Some(&kubeconfig), &config).await?;
     ensure!(code == 0, "{list:#?}");
     ensure!(list.iter().any(|check| check["area"] == "istio" && check["detail"] == "2 of 2 pods ready"), "{list:#?}");
