@@ -67,11 +67,10 @@ pub(super) async fn look(cluster: Option<&Cluster>, settings: &Settings) -> Guar
     while let Some((guard, share, steps)) = all.next().await {
         guards.checks.push(said_of_share(guard, &share));
         guards.shares.extend(share.ok().map(|share| (guard.name.clone(), share)));
-        guards.checks.extend(guard.steps.iter().map(|step| {
-            let name = step.name();
-            let report = steps.iter().find(|report| report.step == name);
-            said_of_step(&guard.name, &name, report)
-        }));
+        // The reports are in the order of the steps, as far as they go.
+        let of_steps =
+            guard.steps.iter().enumerate().map(|(n, step)| said_of_step(&guard.name, &step.name(), steps.get(n)));
+        guards.checks.extend(of_steps);
     }
     guards
 }
