@@ -18,6 +18,7 @@ use crate::support::fixtures::{self, Config, LISTEN};
 use crate::support::hook::Behaviour;
 use crate::support::mailbox::{Mailbox, PASSWORD, Security};
 use crate::support::prometheus::Prometheus;
+use crate::support::proxy::Fault;
 use crate::support::ripcord::{Ended, run_to_end};
 use crate::support::tls::Authority;
 use crate::support::{Story, World, eventually, ports};
@@ -29,6 +30,7 @@ pub fn trials() -> Vec<Story> {
         all_is_well_and_nobody_is_paged,
         whatever_is_broken_is_named,
         an_expired_certificate_is_named_and_its_key_is_not_shown,
+        what_cert_manager_could_not_renew_is_named,
         a_permission_that_is_missing_is_named,
         a_control_plane_that_is_not_ready_is_named,
         a_test_is_sent_when_it_is_asked_for,
@@ -222,6 +224,45 @@ async fn an_expired_certificate_is_named_and_its_key_is_not_shown(world: World) 
         ensure!(!said.contains(line), "a part of a key is told");
     }
     ensure!(!said.contains("PRIVATE KEY"), "{said}");
+    Ok(())
+}
+
+/// The API server of the tests has no cert-manager; the proxy in front of it answers in its place.
+async fn what_cert_manager_could_not_renew_is_named(world: World) -> anyhow::Result<()> {
+    let (stage, _mailbox, config) = set(&world).await?;
+    let group = json!({
+        "name": "cert-manager.io",
+        "versions": [{"groupVersion": "cert-manager.io/v1", "version": "v1"}],
+        "preferredVersion": {"groupVersion": "cert-manager.io/v1", "version": "v1"},
+    });
+    let add = Fault::edit(move |groups| {
+        if let Some(list) = groups["groups"].as_array_mut() {
+            list.push(group.clone());
+        }
+    });
+    stage.api.rule(|r| r.path == "/apis", add);
+    let certificate = |name: &str, status: Value| {
+        json!({
+            "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+            "metadata": {"name": name}, "spec": {"secretName": name}, "status": status,
+        })
+    };
+    let list = json!({
+        "apiVersion": "cert-manager.io/v1", "kind": "CertificateList", "metadata": {},
+        "items": [
+            certificate("renewed", json!({"notAfter": "2090-01-02T00:00:00Z"})),
+            certificate("stuck", json!({"notAfter": "2020-01-02T00:00:00Z"})),
+            certificate("new", json!({})),
+        ],
+    });
+    let path = format!("/apis/cert-manager.io/v1/namespaces/{}/certificates", world.namespace);
+    stage.api.rule(move |r| r.path == path, Fault::answer(200, &list.to_string()));
+    let kubeconfig = Some(stage.kubeconfig.as_path());
+    fails(&world, kubeconfig, &config, &["certificates"], &[": stuck", "expired at 2020-01-02"]).await?;
+    let ended = preflight(&world, kubeconfig, &config, &[]).await?;
+    for words in ["1 valid, the first one until 2090-01-02", ": new", "it was never issued"] {
+        ensure!(ended.stdout.contains(words), "nothing about {words:?}:\n{}", ended.stdout);
+    }
     Ok(())
 }
 
