@@ -26,6 +26,10 @@ enum Command {
     Run(Run),
     /// Validate configuration files, offline
     Check(Check),
+    /// Check the configuration against the real world: metrics, cluster, permissions, receivers, certificates
+    Preflight(Preflight),
+    /// Write what belongs to a configuration and is kept elsewhere
+    Render(Render),
     /// Show the whole story in under a minute, with nothing else installed
     Demo(Demo),
     /// Show what the daemon sees and does
@@ -71,6 +75,55 @@ pub struct Check {
     /// How to write the result
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// Options of `preflight`.
+#[derive(Debug, Args)]
+pub struct Preflight {
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    /// Send a test notification to every receiver
+    #[arg(long)]
+    pub send_test: bool,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of `render`.
+#[derive(Debug, Args)]
+pub struct Render {
+    #[command(subcommand)]
+    /// What to write.
+    pub target: RenderTarget,
+}
+
+/// What can be rendered.
+#[derive(Debug, Subcommand)]
+pub enum RenderTarget {
+    /// The least permissions: Roles and RoleBindings for kubectl apply
+    Rbac(RenderRbac),
+}
+
+/// Options of `render rbac`.
+#[derive(Debug, Args)]
+pub struct RenderRbac {
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    /// Whom to give them to
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = "sealos-system/ripcord", value_parser = service_account)]
+    pub service_account: ServiceAccount,
+}
+
+/// A ServiceAccount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAccount {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name, which its Roles have too.
+    pub name: String,
 }
 
 /// Options of `demo`.
@@ -137,12 +190,25 @@ fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).map_err(|e| e.to_string())
 }
 
+fn service_account(text: &str) -> Result<ServiceAccount, String> {
+    let named =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+    match text.split_once('/') {
+        Some((namespace, name)) if named(namespace) && named(name) => {
+            Ok(ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
+        }
+        _ => Err("write it like sealos-system/ripcord: the namespace, a slash, the name".to_owned()),
+    }
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(options) => commands::run(&options),
         Command::Check(options) => commands::check(&options),
+        Command::Preflight(options) => commands::preflight(&options),
+        Command::Render(options) => commands::render(&options),
         Command::Demo(options) => commands::demo(&options),
         Command::Status(options) => commands::status(&options),
         Command::Ack(options) => commands::ask(&options, "ack", None),

@@ -3,6 +3,8 @@
 mod check;
 mod control;
 mod demo;
+mod preflight;
+mod render;
 mod run;
 
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use crate::config::{self, Finding, LoadOptions, Settings};
 pub use check::check;
 pub use control::{ask, status};
 pub use demo::demo;
+pub use preflight::preflight;
+pub use render::render;
 pub use run::run;
 
 /// Why a command did not do what was asked.

@@ -137,6 +137,19 @@ pub enum SignalKind {
     Promql(String),
 }
 
+impl SignalKind {
+    /// Which series it is made of; none for written PromQL, which says that itself.
+    pub fn selector(&self) -> Option<&Selector> {
+        match self {
+            Self::ErrorRate(selector)
+            | Self::Availability(selector)
+            | Self::Latency { selector, .. }
+            | Self::Throughput(selector) => Some(selector),
+            Self::Promql(_) => None,
+        }
+    }
+}
+
 /// Which series of the built-in metrics belong to a guard.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector {

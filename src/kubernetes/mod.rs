@@ -8,10 +8,13 @@
 //! - `drift`: what of a change is not there any more; `gitops`: who will undo one
 //! - `document`: what must outlive the process, in a ConfigMap
 //! - `election`: who leads where there are several replicas, by a Lease
+//! - `access`: what a configuration must be permitted to do
+//! - `surroundings`: what only preflight looks at: the API server itself, Istio's parts, certificates
 //! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
 //!
 //! Nothing here decides whether to act.
 
+mod access;
 mod announce;
 mod change;
 mod cluster;
@@ -29,11 +32,13 @@ pub mod rollout;
 mod routes;
 mod share;
 mod step;
+mod surroundings;
 mod variables;
 mod virtual_service;
 
 use std::sync::Arc;
 
+pub use access::{Access, Purpose};
 pub use announce::{Announcement, AnnouncementType};
 pub use change::{ChangePlan, Outcome};
 pub use cluster::{CALL_TIMEOUT, Cluster, ConnectError};
@@ -41,6 +46,7 @@ pub use document::StoredDocument;
 pub use election::{Election, ElectionEvent, Leadership, LeaseSettings, LossReason};
 pub use error::{CallError, Cause};
 pub use object::{Kind, ObjectRef};
+pub use surroundings::{Certificate, Readiness, TlsCertificate};
 pub use variables::variables;
 
 /// The name under which the API server records Ripcord's writes (`metadata.managedFields`) and Events.

@@ -25,6 +25,13 @@ impl Failure {
     pub(super) fn retry(error: impl Into<String>) -> Self {
         Self::Retry { error: error.into(), after: None }
     }
+
+    /// What went wrong.
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::Refused(error) | Self::Retry { error, .. } => error,
+        }
+    }
 }
 
 /// Hands entries over to one receiver.
@@ -34,4 +41,7 @@ pub(super) trait Courier: Send + Sync + 'static {
 
     /// One try. It ends by itself: every exchange in it has a time-out.
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Goes as far towards the receiver as nobody notices: no page comes of it. It ends by itself, like a try.
+    fn probe(&self) -> BoxFuture<'_, Result<(), Failure>>;
 }

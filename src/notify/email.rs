@@ -77,9 +77,32 @@ impl EmailCourier {
 
     async fn exchange(&self, entry: &Entry, message: &[u8]) -> Result<(), Failure> {
         let recipient = recipient(entry)?;
-        let smtp = self.settings.smtp.clone();
-        let opened = material::read(smtp.timeout, move || open(&smtp)).await?;
+        let opened = self.open().await?;
+        let mut connection = self.connect(&opened).await?;
+        let taken = self.hand_over(&mut connection, &recipient.email, message).await;
+        taken.map_err(|e| match e {
+            Problem::Permanent(text) => Failure::Refused(self.told(&text, &opened)),
+            other => self.later(other, &opened),
+        })?;
+        let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
+        Ok(())
+    }
 
+    /// Everything but the mail.
+    async fn greet(&self) -> Result<(), Failure> {
+        let opened = self.open().await?;
+        let mut connection = self.connect(&opened).await?;
+        let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Opened, Failure> {
+        let smtp = self.settings.smtp.clone();
+        material::read(smtp.timeout, move || open(&smtp)).await
+    }
+
+    /// A connection that is ready for a mail: greeted, protected, logged in.
+    async fn connect(&self, opened: &Opened) -> Result<AsyncSmtpConnection, Failure> {
         let smtp = &self.settings.smtp;
         let hello = ClientId::default();
         let implicit = opened.tls.clone().filter(|_| smtp.tls == SmtpTls::Implicit);
@@ -90,22 +113,16 @@ impl EmailCourier {
             implicit,
             None,
         );
-        let mut connection = self.stage("the connection", connect).await.map_err(|e| self.later(e, &opened))?;
+        let mut connection = self.stage("the connection", connect).await.map_err(|e| self.later(e, opened))?;
         if let Some(tls) = opened.tls.clone().filter(|_| smtp.tls == SmtpTls::Starttls) {
-            self.stage("STARTTLS", connection.starttls(tls, &hello)).await.map_err(|e| self.later(e, &opened))?;
+            self.stage("STARTTLS", connection.starttls(tls, &hello)).await.map_err(|e| self.later(e, opened))?;
         }
         if let Some(credentials) = &opened.credentials {
             // A refused login says nothing about the message, and the password may just be being rotated.
             let login = connection.auth(DEFAULT_MECHANISMS, credentials);
-            self.stage("the login", login).await.map_err(|e| self.later(e, &opened))?;
+            self.stage("the login", login).await.map_err(|e| self.later(e, opened))?;
         }
-        let taken = self.hand_over(&mut connection, &recipient.email, message).await;
-        taken.map_err(|e| match e {
-            Problem::Permanent(text) => Failure::Refused(self.told(&text, &opened)),
-            other => self.later(other, &opened),
-        })?;
-        let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
-        Ok(())
+        Ok(connection)
     }
 
     /// The mail transaction (RFC 5321, section 3.3). lettre's own says goodbye before it tells of an error, and a server that does not
@@ -166,6 +183,10 @@ impl Courier for EmailCourier {
 
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>> {
         self.exchange(entry, body).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        self.greet().boxed()
     }
 }
 

@@ -39,7 +39,8 @@ impl Heartbeat {
     /// A redirect is a failure: the services answer directly, and what it leads to could be a page of a proxy that says 200 for nothing.
     pub async fn beat(&self) -> Result<(), String> {
         let settings = self.settings.clone();
-        let opened = material::read(settings.timeout, move || webhook::open(&settings)).await.map_err(text)?;
+        let opened =
+            material::read(settings.timeout, move || webhook::open(&settings)).await.map_err(Failure::into_text)?;
         let target = format!("GET of {}", webhook::host(&opened.url));
         // A cache in between must not answer for the service.
         let request = opened.client.get(opened.url.clone()).header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -51,12 +52,6 @@ impl Heartbeat {
             }
             Err(e) => Err(format!("{target}: {}", opened.redact(&webhook::causes(&e.without_url())))),
         }
-    }
-}
-
-fn text(failure: Failure) -> String {
-    match failure {
-        Failure::Refused(error) | Failure::Retry { error, .. } => error,
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `lane`: one task per recipient, with retries until accepted or dead; `turns` says which entry it tries, and when
 //! - `courier`: how one entry is handed over; `webhook` and `email` are the two ways
 //! - `generic`, `pagerduty`, `mail`: what is handed over; `message` and `html` are its words
+//! - `probe`: whether the receivers can be reached, without paging anybody, and by a page that says it is a test
 //! - `heartbeat`: tells an outside address that Ripcord is alive
 //! - `event`: what became of each entry, for the log and the metrics; `losses` makes the notifications that one was lost
 //!
@@ -29,6 +30,7 @@ mod material;
 pub mod message;
 mod outbox;
 mod pagerduty;
+mod probe;
 mod queue;
 mod signature;
 mod text;
@@ -46,4 +48,5 @@ pub use heartbeat::{Heartbeat, Pace};
 pub use lane::Permit;
 pub use losses::{Losses, Lost};
 pub use outbox::{Depth, MAX_QUEUE, Outbox};
+pub use probe::{probe, send_test};
 pub use queue::{MAX_DEAD_LETTERS, Queue};

@@ -291,7 +291,7 @@ impl Outbox {
 }
 
 /// Whom a channel reaches: the e-mail recipients, each once, or the one behind a webhook.
-fn recipients(channel: &Channel) -> Vec<Option<String>> {
+pub(super) fn recipients(channel: &Channel) -> Vec<Option<String>> {
     match channel {
         Channel::Webhook(_) => vec![None],
         Channel::Email(email) => {
@@ -306,7 +306,8 @@ fn recipients(channel: &Channel) -> Vec<Option<String>> {
     }
 }
 
-fn make_courier(receiver: &Receiver, addresses: &Arc<Addresses>) -> Result<Arc<dyn Courier>, Vec<Finding>> {
+/// The courier for a receiver's channel.
+pub(super) fn make_courier(receiver: &Receiver, addresses: &Arc<Addresses>) -> Result<Arc<dyn Courier>, Vec<Finding>> {
     Ok(match &receiver.channel {
         Channel::Webhook(webhook) => Arc::new(WebhookCourier::new(receiver, webhook, Arc::clone(addresses))?),
         Channel::Email(email) => Arc::new(EmailCourier::new(receiver, email, Arc::clone(addresses))?),

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{self, Finding, Receiver, Webhook, WebhookFormat, WebhookUrl};
@@ -76,16 +76,7 @@ impl WebhookCourier {
             headers.insert(AUTHORIZATION, value);
         }
         let body = match (self.settings.format, key) {
-            (WebhookFormat::Pagerduty, Some(key)) => pagerduty::with_routing_key(body, key),
-            (WebhookFormat::Pagerduty, None) => {
-                match opened.url.query_pairs().find(|(name, _)| name == "routing_key") {
-                    Some((_, key)) => pagerduty::with_routing_key(body, &key),
-                    None => {
-                        let text = "there is no routing key for PagerDuty: name a secret_file that holds it, or end the address with ?routing_key=…";
-                        return Err(Failure::retry(text));
-                    }
-                }
-            }
+            (WebhookFormat::Pagerduty, _) => pagerduty::with_routing_key(body, &opened.routing_key()?),
             (WebhookFormat::Generic, Some(key)) => {
                 let signature = HeaderValue::try_from(signature::sign(key.as_bytes(), body));
                 headers.insert("x-ripcord-signature", signature.expect("a signature is hexadecimal"));
@@ -97,11 +88,41 @@ impl WebhookCourier {
         let request = opened.client.post(opened.url.clone()).headers(headers).body(body);
         match request.send().await {
             Ok(response) => judge(response, &target, &opened).await,
-            Err(e) if e.is_timeout() && !e.is_connect() => {
-                Err(Failure::retry(format!("{target}: no answer within {:?}", self.settings.timeout)))
-            }
-            Err(e) => Err(Failure::retry(format!("{target}: {}", opened.redact(&causes(&e.without_url()))))),
+            Err(e) => Err(self.unanswered(e, &target, &opened)),
         }
+    }
+
+    /// Asks the address what it takes (`OPTIONS`), which no service makes a page of: without a body, and without any credential but the
+    /// path, which is part of the way. Services answer it as they like, many with 404 or 405: whatever comes back shows that name, way and
+    /// certificate are right. Only 5xx says that behind them somebody is missing.
+    async fn ask(&self) -> Result<(), Failure> {
+        let settings = self.settings.clone();
+        let opened = material::read(settings.timeout, move || open(&settings)).await?;
+        if self.settings.format == WebhookFormat::Pagerduty {
+            opened.routing_key()?;
+        }
+        let mut url = opened.url.clone();
+        url.set_query(None);
+        // An address with a host takes both.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let target = format!("OPTIONS to {}", host(&url));
+        let request = opened.client.request(Method::OPTIONS, url);
+        match request.header(USER_AGENT, HeaderValue::from_static(crate::USER_AGENT)).send().await {
+            Ok(response) if response.status().is_server_error() => {
+                let status = response.status().as_u16();
+                Err(Failure::retry(format!("{target}: answered {status}; see whether the service behind it runs")))
+            }
+            Ok(_) => Ok(()),
+            Err(e) => Err(self.unanswered(e, &target, &opened)),
+        }
+    }
+
+    fn unanswered(&self, error: reqwest::Error, target: &str, opened: &Opened) -> Failure {
+        if error.is_timeout() && !error.is_connect() {
+            return Failure::retry(format!("{target}: no answer within {:?}", self.settings.timeout));
+        }
+        Failure::retry(format!("{target}: {}", opened.redact(&causes(&error.without_url()))))
     }
 }
 
@@ -116,9 +137,26 @@ impl Courier for WebhookCourier {
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>> {
         self.exchange(entry, body).boxed()
     }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        self.ask().boxed()
+    }
 }
 
 impl Opened {
+    /// PagerDuty's key of the integration: the secret, or the address' parameter.
+    fn routing_key(&self) -> Result<String, Failure> {
+        if let Some(secret) = &self.secret {
+            return Ok(secret.expose_secret().to_owned());
+        }
+        let mut parameters = self.url.query_pairs();
+        parameters.find(|(name, _)| name == "routing_key").map(|(_, key)| key.into_owned()).ok_or_else(|| {
+            Failure::retry(
+                "there is no routing key for PagerDuty: name a secret_file that holds it, or end the address with ?routing_key=…",
+            )
+        })
+    }
+
     /// The text without any part of the address, the secret or the token.
     pub(super) fn redact(&self, text: &str) -> String {
         let query = self.url.query().unwrap_or_default();

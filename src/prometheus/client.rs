@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use prometheus_http_query::response::{Data, PromqlResult};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::Response;
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
@@ -34,6 +35,9 @@ const INSTANT: &str = "api/v1/query";
 
 /// Where several are.
 const RANGE: &str = "api/v1/query_range";
+
+/// A query that any server with PromQL answers, however little it has stored.
+const GREETING: &str = "vector(1)";
 
 /// The result of a query that gave its rows.
 const OK: &str = "ok";
@@ -195,6 +199,20 @@ impl Client {
         Ok(Some(value))
     }
 
+    /// Asks for a number that needs no series, as all queries are asked. Says what the answer's `Date` header says: the server's own time, to
+    /// the second.
+    pub async fn greet(&self) -> Result<Option<String>, Unknown> {
+        let when = [("time", seconds(Timestamp::now()))];
+        let exchange = async {
+            let response = self.send(GREETING, INSTANT, &when, self.authorization()?).await?;
+            let date = response.headers().get(DATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            self.understand(response).await?;
+            Ok(date)
+        };
+        let limit = self.settings.timeout;
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Unknown::TimedOut(limit)))
+    }
+
     /// The data of one answer.
     async fn query(
         &self,
@@ -203,6 +221,16 @@ impl Client {
         when: &[(&str, String)],
         authorization: Option<HeaderValue>,
     ) -> Result<Data, Unknown> {
+        self.understand(self.send(promql, endpoint, when, authorization).await?).await
+    }
+
+    async fn send(
+        &self,
+        promql: &str,
+        endpoint: &str,
+        when: &[(&str, String)],
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response, Unknown> {
         let mut parameters = vec![
             ("query", promql.to_owned()),
             ("lookback_delta", format!("{}s", MAX_SAMPLE_AGE.as_secs())),
@@ -218,7 +246,10 @@ impl Client {
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
-        let response = request.send().await.map_err(|e| self.unreachable(e))?;
+        request.send().await.map_err(|e| self.unreachable(e))
+    }
+
+    async fn understand(&self, response: Response) -> Result<Data, Unknown> {
         let status = response.status();
         let body = read(response).await.map_err(|e| self.failed(&e))?;
         let envelope: Envelope = match serde_json::from_slice(&body) {
@@ -292,7 +323,7 @@ fn seconds(at: Timestamp) -> String {
     format!("{}.{:03}", at.as_second(), at.subsec_millisecond())
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, String> {
+async fn read(mut response: Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| format!("broke off its answer: {}", e.without_url()))? {
         if body.len() + chunk.len() > MAX_ANSWER_BYTES {

@@ -158,6 +158,29 @@ impl Plan {
         Self { queries: queries(numbers), numbers: count, readings }
     }
 
+    /// Plans the questions how many samples the shortest window of each trigger holds. Each reading's window is that number; a trigger
+    /// on written PromQL has none, as its windows are its own.
+    pub fn of_scrapes(guards: &[Guard]) -> Self {
+        let mut numbers = Numbers::default();
+        let mut readings = Vec::new();
+        for guard in guards {
+            for (trigger, signal) in &guard.signals {
+                let Some(selector) = signal.kind.selector() else { continue };
+                let window = signal.confirm_window.unwrap_or(signal.window);
+                let number = numbers.built_in(Number::Scrapes, selector, window, Duration::ZERO);
+                readings.push(PlannedReading {
+                    guard: guard.name.clone(),
+                    trigger: trigger.clone(),
+                    window: PlannedEvidence::Value(number),
+                    confirm: None,
+                    baseline: None,
+                });
+            }
+        }
+        let count = numbers.known.len();
+        Self { queries: queries(numbers), numbers: count, readings }
+    }
+
     /// The queries, to be asked for one and the same instant.
     pub fn queries(&self) -> &[Query] {
         &self.queries

@@ -26,6 +26,8 @@ pub enum Number {
     Quantile(u32),
     /// The requests that the quantile rests on.
     Timed,
+    /// Samples in the window of the series that has the most: how often it was scraped.
+    Scrapes,
 }
 
 /// Everything but the label values of a built-in query.
@@ -63,6 +65,7 @@ pub fn render(shape: &Shape, values: &BTreeMap<&str, Vec<&str>>) -> String {
     match (shape.number, shape.names) {
         (Number::Requests, _) => format!("sum by ({by}) (increase({}))", series(counter, &[])),
         (Number::Rate, _) => format!("sum by ({by}) (rate({}))", series(counter, &[])),
+        (Number::Scrapes, _) => format!("max by ({by}) (count_over_time({}))", series(counter, &[])),
         (Number::Timed, _) => format!("sum by ({by}) (increase({}))", series(&format!("{histogram}_count"), &[])),
         (Number::Failed, MetricNames::Istio) => {
             let grpc = format!("grpc_response_status=~\"{GRPC_SERVER_FAULTS}\"");

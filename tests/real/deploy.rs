@@ -1,12 +1,15 @@
 //! `deploy/base` against a real API server: every manifest is accepted, and its Role is what the stories run with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::api::{Api, DynamicObject, GroupVersionKind, PostParams};
 use kube::discovery::ApiResource;
+use ripcord::config::{self, LoadOptions, Settings};
+use ripcord::kubernetes::Access;
 use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -166,53 +169,92 @@ fn check_deployment(deployment: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Role names the objects of the preset's guards, and what it gives suffices for nothing else.
+/// Everything that the preset's configuration needs, and nothing else: not another verb, object, resource or namespace.
 async fn the_role_is_the_least(world: World) -> anyhow::Result<()> {
+    let needed: Vec<Access> = Access::of(&preset()?)
+        .into_iter()
+        .map(|access| {
+            ensure!(access.namespace == "sealos-system", "{access}");
+            Ok(Access { namespace: world.namespace.clone(), ..access })
+        })
+        .collect::<Result<_, _>>()?;
+    ensure!(
+        granted(&least_rules()?, &world.namespace)? == spelled(&needed),
+        "the file is not what the configuration needs"
+    );
+
+    // What the rules come to is the API server's to say.
     let user = least_identity(&world).await?;
     let client = world.apiserver.client(&user).await?;
-    let ns = world.namespace.as_str();
-    for component in ["terminal-controller", "db-adminer-controller", "resources-controller", "webhook-admission"] {
-        for verb in ["get", "patch"] {
-            ensure!(may(&client, verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
-            ensure!(
-                may(&client, verb, "", "configmaps", &format!("{component}-config"), ns).await?,
-                "{verb} {component}-config"
+    let verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+    let resources = [
+        ("apps", "deployments"),
+        ("", "configmaps"),
+        ("coordination.k8s.io", "leases"),
+        ("events.k8s.io", "events"),
+        ("", "events"),
+        ("", "secrets"),
+        ("", "pods"),
+        ("apps", "statefulsets"),
+        ("rbac.authorization.k8s.io", "roles"),
+    ];
+    let mut names: BTreeSet<&str> = needed.iter().filter_map(|access| access.name.as_deref()).collect();
+    // Somebody else's, and all of them.
+    names.extend(["somebody-elses", ""]);
+    let mut asked = Vec::new();
+    for namespace in [world.namespace.as_str(), "default"] {
+        for (group, resource) in resources {
+            asked.extend(
+                verbs.iter().flat_map(|verb| names.iter().map(move |name| (namespace, group, resource, *verb, *name))),
             );
         }
-        for verb in ["delete", "update", "create", "list", "watch"] {
-            ensure!(!may(&client, verb, "apps", "deployments", component, ns).await?, "{verb} {component}");
-        }
     }
-    // The state and the Lease. A create has no name.
-    for (verbs, group, resource, name) in [
-        (["get", "patch"], "", "configmaps", "ripcord-state"),
-        (["get", "update"], "coordination.k8s.io", "leases", "ripcord"),
-    ] {
-        for verb in verbs {
-            ensure!(may(&client, verb, group, resource, name, ns).await?, "{verb} {resource} {name}");
-            ensure!(!may(&client, verb, group, resource, "", ns).await?, "{verb} any {resource}");
+    let answers = futures::stream::iter(asked).map(|(namespace, group, resource, verb, name)| {
+        let (client, needed) = (&client, &needed);
+        async move {
+            let is = |access: &&Access| {
+                (access.namespace.as_str(), access.group, access.resource, access.verb)
+                    == (namespace, group, resource, verb)
+                    && access.name.as_deref().is_none_or(|its| its == name)
+            };
+            let wanted = needed.iter().any(|access| is(&access));
+            let allowed = may(client, verb, group, resource, name, namespace).await?;
+            ensure!(allowed == wanted, "{verb} {resource}.{group} {name:?} in {namespace}: allowed is {allowed}");
+            Ok(())
         }
-        ensure!(may(&client, "create", group, resource, "", ns).await?, "create {resource}");
-        ensure!(!may(&client, "create", group, resource, "", "default").await?, "create {resource} elsewhere");
-        for verb in ["delete", "list", "watch"] {
-            ensure!(!may(&client, verb, group, resource, name, ns).await?, "{verb} {resource} {name}");
-        }
-    }
-    ensure!(may(&client, "create", "events.k8s.io", "events", "", ns).await?);
-    for (verb, group, resource, name, namespace) in [
-        ("patch", "apps", "deployments", "somebody-elses", ns),
-        ("patch", "apps", "deployments", "terminal-controller", "default"),
-        ("get", "", "secrets", "", ns),
-        ("patch", "", "configmaps", "somebody-elses", ns),
-        ("create", "", "pods", "", ns),
-        ("update", "", "configmaps", "ripcord-state", ns),
-        ("update", "coordination.k8s.io", "leases", "somebody-elses", ns),
-        ("patch", "apps", "statefulsets", "terminal-controller", ns),
-    ] {
-        ensure!(
-            !may(&client, verb, group, resource, name, namespace).await?,
-            "{verb} {resource} {name} in {namespace}"
-        );
-    }
+    });
+    answers.buffer_unordered(16).try_collect::<Vec<()>>().await?;
     Ok(())
+}
+
+/// The configuration that `deploy/base` is for.
+fn preset() -> anyhow::Result<Settings> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/ripcord.yaml");
+    config::load(&[file], Vec::new(), LoadOptions { syntax_only: true }).map_err(|e| anyhow!("{e:?}"))
+}
+
+/// Group, resource, name (empty for all) and verb of each permission.
+type Spelled = BTreeSet<[String; 4]>;
+
+fn spelled(all: &[Access]) -> Spelled {
+    let spell = |a: &Access| [a.group, a.resource, a.name.as_deref().unwrap_or_default(), a.verb].map(str::to_owned);
+    all.iter().map(spell).collect()
+}
+
+/// The same of rules. One with more in it than that is an error.
+fn granted(rules: &[PolicyRule], namespace: &str) -> anyhow::Result<Spelled> {
+    let mut all = Spelled::new();
+    for rule in rules {
+        ensure!(rule.non_resource_urls.is_none(), "{namespace}: {rule:?}");
+        let names = rule.resource_names.clone().unwrap_or_else(|| vec![String::new()]);
+        ensure!(!names.is_empty(), "a list of names without any allows all of them: {rule:?}");
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for name in &names {
+                    all.extend(rule.verbs.iter().map(|verb| [group, resource, name, verb].map(Clone::clone)));
+                }
+            }
+        }
+    }
+    Ok(all)
 }

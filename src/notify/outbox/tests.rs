@@ -118,6 +118,10 @@ impl Courier for Scripted {
         }
         .boxed()
     }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        unreachable!("an outbox probes nobody")
+    }
 }
 
 fn hook(name: &str) -> Receiver {

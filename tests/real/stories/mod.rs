@@ -11,6 +11,7 @@
 //! | `signals` | what is measured, and with how few queries |
 //! | `life` | signals, reload, the API, dry run |
 //! | `replay` | what was missed is fetched as it was |
+//! | `preflight` | what would not work tonight is said this afternoon |
 //! | `crashes` | it is killed at every point of a rollback |
 //! | `restarts` | what a restart keeps |
 //! | `replicas` | one leads, the other goes on |
@@ -22,6 +23,7 @@ mod faults;
 mod keeps_still;
 mod life;
 mod outages;
+mod preflight;
 mod replay;
 mod replicas;
 mod restarts;
@@ -42,6 +44,7 @@ pub fn trials() -> Vec<Story> {
         signals::trials(),
         life::trials(),
         replay::trials(),
+        preflight::trials(),
         crashes::trials(),
         restarts::trials(),
         replicas::trials(),

@@ -44,11 +44,21 @@ impl Authority {
 
     /// A server certificate for these names and addresses.
     pub fn issue(&self, names: &[&str]) -> anyhow::Result<Certified> {
+        self.issue_with(names, |_| {})
+    }
+
+    /// The same, valid until 2 January of a year.
+    pub fn issue_until(&self, names: &[&str], year: i32) -> anyhow::Result<Certified> {
+        self.issue_with(names, |params| params.not_after = rcgen::date_time_ymd(year, 1, 2))
+    }
+
+    fn issue_with(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> anyhow::Result<Certified> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())?;
         params.distinguished_name.push(DnType::CommonName, names[0]);
         params.use_authority_key_identifier_extension = true;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        edit(&mut params);
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Certified { certificate: certificate.pem(), key: key.serialize_pem(), public_key: key.public_key_pem() })
     }
