@@ -89,6 +89,11 @@ impl Cluster {
         }
     }
 
+    /// The address of the API server.
+    pub fn address(&self) -> String {
+        self.shared.config.cluster_url.to_string()
+    }
+
     /// Reads an object.
     pub(super) async fn get<K>(&self, object: &ObjectRef) -> Result<K, CallError>
     where

@@ -6,6 +6,7 @@
 //! - `change`: a whole change, in order; `deployment_env` and `config_map` are its steps, `rollout` the wait after them
 //! - `document`: what must outlive the process, in a ConfigMap
 //! - `election`: who leads where there are several replicas, by a Lease
+//! - `manifest`: an object as it is kept outside the cluster; `yaml` writes it, `snapshot` reads them from the cluster, `restore` puts them back
 //! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
 //!
 //! Nothing here decides whether to act.
@@ -19,11 +20,15 @@ mod document;
 mod dynamic;
 pub mod election;
 mod error;
+mod manifest;
 mod object;
+mod restore;
 pub mod rollout;
 mod share;
+mod snapshot;
 mod step;
 mod variables;
+mod yaml;
 
 use std::sync::Arc;
 
@@ -33,7 +38,10 @@ pub use cluster::{CALL_TIMEOUT, Cluster, ConnectError};
 pub use document::StoredDocument;
 pub use election::{Election, ElectionEvent, Leadership, LeaseSettings, LossReason};
 pub use error::{CallError, Cause};
+pub use manifest::Manifest;
 pub use object::{Kind, ObjectRef};
+pub use restore::{Live, PutBack};
+pub use snapshot::Backup;
 pub use variables::variables;
 
 /// The name under which the API server records Ripcord's writes (`metadata.managedFields`) and Events.
