@@ -16,7 +16,10 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("http", &["config", "engine", "telemetry"]),
     ("telemetry", &["config", "engine", "http", "notify"]),
     ("daemon", &["config", "engine", "prometheus", "kubernetes", "notify", "state", "http", "telemetry"]),
-    ("commands", &["cli", "config", "daemon", "engine", "prometheus", "kubernetes", "notify", "http", "telemetry"]),
+    (
+        "commands",
+        &["cli", "config", "daemon", "engine", "prometheus", "kubernetes", "notify", "state", "http", "telemetry"],
+    ),
     ("cli", &["commands", "config"]),
 ];
 

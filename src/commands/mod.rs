@@ -1,17 +1,23 @@
 //! One file per subcommand.
 
+mod backup;
 mod check;
 mod control;
 mod demo;
+mod folder;
+mod patience;
+mod restore;
 mod run;
 
 use std::path::PathBuf;
 
 use crate::config::{self, Finding, LoadOptions, Settings};
 
+pub use backup::backup;
 pub use check::check;
 pub use control::{ask, status};
 pub use demo::demo;
+pub use restore::restore;
 pub use run::run;
 
 /// Why a command did not do what was asked.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::config::Kubeconfig;
 use kube::{Client, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -89,9 +90,13 @@ impl Cluster {
         }
     }
 
-    /// The address of the API server.
-    pub fn address(&self) -> String {
-        self.shared.config.cluster_url.to_string()
+    /// The cluster as a person tells it from others: the address of its API server, and the context of the kubeconfig where there is one.
+    pub fn name(&self) -> String {
+        let address = &self.shared.config.cluster_url;
+        match Kubeconfig::read().ok().and_then(|kubeconfig| kubeconfig.current_context) {
+            Some(context) => format!("{address} (context {context})"),
+            None => address.to_string(),
+        }
     }
 
     /// Reads an object.

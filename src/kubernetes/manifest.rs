@@ -78,6 +78,14 @@ impl Manifest {
         self
     }
 
+    /// The same in the version of its API that another one is in.
+    pub(super) fn in_version_of(mut self, other: &Self) -> Self {
+        if let Some(version) = other.content.get("apiVersion") {
+            self.content.insert("apiVersion".to_owned(), version.clone());
+        }
+        self
+    }
+
     /// What to send to the server.
     pub(super) fn dynamic(&self) -> Result<DynamicObject, serde_json::Error> {
         serde_json::from_value(Value::Object(self.content.clone()))

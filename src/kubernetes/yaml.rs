@@ -17,9 +17,6 @@ const NO_TEXTS: [&str; 12] = ["y", "n", "yes", "no", "on", "off", "true", "false
 /// What may stand between letters and digits in a text without quotes. A colon may, as long as it ends nothing.
 const PLAIN: [char; 8] = ['_', '-', '.', '/', '@', '+', '=', ','];
 
-/// Characters beyond the control characters that YAML takes for line breaks, forbids, or does not show.
-const ESCAPED: [char; 7] = ['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}', '\u{200b}', '\u{202e}'];
-
 /// The map as YAML; `first` names the keys that come before the others, which come in the map's order.
 pub(super) fn write(map: &Map<String, Value>, first: &[&str]) -> String {
     let mut out = String::new();
@@ -119,8 +116,10 @@ fn is_block(text: &str) -> bool {
         && !text.lines().any(|line| line.ends_with(char::is_whitespace))
 }
 
+/// Whether YAML forbids the character, takes it for a line break, or a terminal obeys it or does not show it.
 fn must_be_escaped(c: char) -> bool {
-    c.is_control() || ESCAPED.contains(&c)
+    let is_direction = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
+    is_direction || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// In double quotes, on one line.
