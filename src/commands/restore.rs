@@ -179,10 +179,12 @@ fn summary(options: &cli::Restore, items: &[Item], outcomes: &[Outcome]) -> Resu
     let (unchanged, failed) = (count(Option::is_none), count(|o| matches!(o, Some(Err(_)))));
     match options.output {
         Output::Text => {
-            let dry_run = if options.dry_run { "dry run, nothing was changed: " } else { "" };
-            print(&format!(
-                "{dry_run}{replaced} put back, {created} created, {unchanged} unchanged, {failed} failed\n"
-            ))?;
+            let done = if options.dry_run {
+                format!("dry run, nothing was changed: {replaced} to put back, {created} to create")
+            } else {
+                format!("{replaced} put back, {created} created")
+            };
+            print(&format!("{done}, {unchanged} unchanged, {failed} failed\n"))?;
         }
         Output::Json => {
             let objects: Vec<Value> =
