@@ -380,7 +380,7 @@ async fn a_person_is_asked_on_a_terminal(world: World) -> anyhow::Result<()> {
         let program = format!("{} restore {}", env!("CARGO_BIN_EXE_ripcord"), site.dir.display());
         let mut command = Command::new("sh");
         // `script` gives it a terminal, types what it is given, and ends as the program does.
-        let typed = format!("(sleep 3; echo {answer}; sleep 1) | script -qec '{program}' {answer}.log");
+        let typed = format!("echo {answer} | script -qec '{program}' {answer}.log");
         command.arg("-c").arg(typed).env("KUBECONFIG", &site.kubeconfig).current_dir(&world.dir);
         let mut child = world.spawn(&format!("terminal-{answer}"), &mut command)?;
         let ended = child.wait(SOON).await?;
