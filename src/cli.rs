@@ -42,6 +42,10 @@ enum Command {
     Pause(Pause),
     /// End a guard's pause
     Resume(OneGuard),
+    /// Write the objects of the guards, and what routes traffic beside them, into a folder
+    Backup(Backup),
+    /// Put the objects of a folder back as they were
+    Restore(Restore),
 }
 
 /// Options of `run`.
@@ -177,6 +181,38 @@ pub struct Pause {
     pub guard: OneGuard,
 }
 
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Folder to write: one that does not exist yet, or is empty
+    pub dir: PathBuf,
+    #[command(flatten)]
+    /// Whose objects.
+    pub configured: Configured,
+    /// Write the objects as they were before this incident, as the state keeps them
+    #[arg(long, value_name = "ID")]
+    pub incident: Option<String>,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Folder that `ripcord backup` wrote
+    pub dir: PathBuf,
+    /// Show what would change, and ask the API server whether it would take it; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long, conflicts_with = "dry_run")]
+    pub yes: bool,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
 /// How a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -214,6 +250,8 @@ pub fn main() -> ExitCode {
         Command::Ack(options) => commands::ask(&options, "ack", None),
         Command::Rearm(options) => commands::ask(&options, "rearm", None),
         Command::Resume(options) => commands::ask(&options, "resume", None),
+        Command::Backup(options) => commands::backup(&options),
+        Command::Restore(options) => commands::restore(&options),
         Command::Pause(options) => commands::ask(&options.guard, "pause", Some(options.length)),
     };
     match done {

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod backup;
 mod check;
 mod control;
 mod demo;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use crate::config::{self, Finding, LoadOptions, Settings};
 
+pub use backup::backup;
 pub use check::check;
 pub use control::{ask, status};
 pub use demo::demo;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Event, Notification, RollbackFacts, Severity, TriggerFacts};
-use super::input::{StepReport, StepResult};
+use super::input::{SavedObject, StepReport, StepResult};
 use super::words;
 
 /// The first lines of a timeline that are kept for ever: how it began, and the first failures.
@@ -78,6 +78,9 @@ pub struct Incident {
     pub(super) seen_above_target: u32,
     /// Whether it was paged that somebody undid the change.
     pub(super) reverted: bool,
+    /// The objects as they were before the first change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshot: Vec<SavedObject>,
 }
 
 /// What an incident is about.
@@ -163,6 +166,7 @@ impl Incident {
             fresh_clear_since: None,
             seen_above_target: 0,
             reverted: false,
+            snapshot: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::config::Kubeconfig;
 use kube::{Client, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -86,6 +87,15 @@ impl Cluster {
             Ok(Ok(_)) => Ok(cluster),
             Ok(Err(e)) => Err(ConnectError::Setup(Box::new(e))),
             Err(_) => Err(ConnectError::SetupTimedOut),
+        }
+    }
+
+    /// The cluster as a person tells it from others: the address of its API server, and the context of the kubeconfig where there is one.
+    pub fn name(&self) -> String {
+        let address = &self.shared.config.cluster_url;
+        match Kubeconfig::read().ok().and_then(|kubeconfig| kubeconfig.current_context) {
+            Some(context) => format!("{address} (context {context})"),
+            None => address.to_string(),
         }
     }
 

@@ -65,14 +65,7 @@ impl Place for FilePlace {
     }
 
     fn read(&mut self) -> BoxFuture<'_, Result<Option<String>, String>> {
-        let path = self.path.clone();
-        blocking(move || match fs::read(&path) {
-            // What is no text is damaged, which is found out by who reads the document.
-            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(format!("cannot read the state file {}: {e}; check its permissions", path.display())),
-        })
-        .boxed()
+        read_at(self.path.clone()).boxed()
     }
 
     fn write(&mut self, text: String) -> BoxFuture<'_, Result<(), WriteError>> {
@@ -94,6 +87,17 @@ impl Place for FilePlace {
         })
         .boxed()
     }
+}
+
+/// What the file at a path holds; `None` where there is none. It takes no lock: a file is replaced as a whole.
+pub(super) async fn read_at(path: PathBuf) -> Result<Option<String>, String> {
+    blocking(move || match fs::read(&path) {
+        // What is no text is damaged, which is found out by who reads the document.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(format!("cannot read the state file {}: {e}; check its permissions", path.display())),
+    })
+    .await
 }
 
 /// Replaces a file's content, so that after a crash at any moment the file is the old one or the new one, whole.

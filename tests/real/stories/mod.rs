@@ -15,9 +15,11 @@
 //! | `crashes` | it is killed at every point of a rollback |
 //! | `restarts` | what a restart keeps |
 //! | `replicas` | one leads, the other goes on |
+//! | `backups` | `backup` and `restore` |
 //! | `stage`, `site` | what the stories share: one component, and many at once |
 
 mod acts;
+mod backups;
 mod crashes;
 mod faults;
 mod keeps_still;
@@ -48,6 +50,7 @@ pub fn trials() -> Vec<Story> {
         crashes::trials(),
         restarts::trials(),
         replicas::trials(),
+        backups::trials(),
     ];
     all.into_iter().flatten().collect()
 }
