@@ -32,6 +32,10 @@ enum Command {
     Render(Render),
     /// Show the whole story in under a minute, with nothing else installed
     Demo(Demo),
+    /// Move traffic back by hand, with or without a running daemon
+    Rollback(Rollback),
+    /// Take a step of the migration, up or down
+    Shift(Shift),
     /// Show what the daemon sees and does
     Status(Status),
     /// Say that you have seen a guard's incident: a failing rollback is not retried any more
@@ -65,6 +69,109 @@ pub struct Configured {
     /// Configuration file; may be given several times, later ones win
     #[arg(long = "config", value_name = "FILE", default_value = "/etc/ripcord/ripcord.yaml")]
     pub files: Vec<PathBuf>,
+}
+
+/// Which components a command is for.
+#[derive(Debug, Args)]
+pub struct Components {
+    /// The component, by the name of its guard; may be given several times
+    #[arg(
+        long = "component",
+        short = 'c',
+        value_name = "NAME",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub names: Vec<String>,
+    /// All components of the configuration
+    #[arg(long = "all-components")]
+    pub all: bool,
+    /// Of these only the ones whose objects are in this namespace
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+}
+
+/// How a command that moves traffic is carried out.
+#[derive(Debug, Args)]
+pub struct Moving {
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    /// Ask the daemon at this address to do it; without it this process does, which needs no running daemon
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// File with the daemon's bearer token [default: http.token_file of the configuration]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub token_file: Option<PathBuf>,
+    /// Show what would change, field by field, and change nothing
+    #[arg(long, conflicts_with = "url")]
+    pub dry_run: bool,
+    /// Do not ask for a confirmation
+    #[arg(long, short, visible_alias = "no-confirm")]
+    pub yes: bool,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of `rollback`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ripcord rollback --component terminal --reason \"users complain\"\n  \
+    ripcord rollback --all-components --mode dual --percentage 10 --reason \"gateway overloaded\" --yes\n\n\
+    A component that is rolled back is latched: ripcord rearm NAME has it watched again.")]
+pub struct Rollback {
+    #[command(flatten)]
+    /// The components.
+    pub components: Components,
+    /// Where to: ingress is everything back (0 %), dual keeps --percentage on Istio [default: the configuration's own target]
+    #[arg(long, short, value_enum)]
+    pub mode: Option<Mode>,
+    /// The share to keep on Istio, in percent
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub percentage: Option<u8>,
+    /// Why; it is told to everybody and kept with the incident
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: String,
+    /// The same as --yes
+    #[arg(long, short)]
+    pub force: bool,
+    #[command(flatten)]
+    /// How it is carried out.
+    pub moving: Moving,
+}
+
+/// Where a rollback goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Everything goes back to the Ingress.
+    Ingress,
+    /// A part stays on Istio.
+    Dual,
+}
+
+/// Options of `shift`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ripcord shift --component terminal --percentage 25 --url http://127.0.0.1:8080 --token-file token\n  \
+    ripcord shift --all-components --percentage 40 --dry-run\n\n\
+    A step up is refused while a trigger is not clear or a rollback is not known to work: it needs the daemon (--url), which knows.")]
+pub struct Shift {
+    #[command(flatten)]
+    /// The components.
+    pub components: Components,
+    /// The share to move to Istio, in percent
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub percentage: u8,
+    /// Why
+    #[arg(long, short, value_name = "TEXT", default_value = "the next step of the migration")]
+    pub reason: String,
+    /// Take the step up even if not all is well
+    #[arg(long, short)]
+    pub force: bool,
+    #[command(flatten)]
+    /// How it is carried out.
+    pub moving: Moving,
 }
 
 /// Options of `check`.
@@ -246,6 +353,8 @@ pub fn main() -> ExitCode {
         Command::Preflight(options) => commands::preflight(&options),
         Command::Render(options) => commands::render(&options),
         Command::Demo(options) => commands::demo(&options),
+        Command::Rollback(options) => commands::rollback(&options),
+        Command::Shift(options) => commands::shift(&options),
         Command::Status(options) => commands::status(&options),
         Command::Ack(options) => commands::ask(&options, "ack", None),
         Command::Rearm(options) => commands::ask(&options, "rearm", None),
@@ -264,5 +373,16 @@ pub fn main() -> ExitCode {
             eprintln!("ripcord: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_typed_fits_together() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
     }
 }

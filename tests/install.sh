@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need that cargo does not bring: a real Prometheus, etcd and Kubernetes API server.
 #
-#   prometheus, promtool, etcd   Debian packages
+#   prometheus, promtool, etcd, alertmanager, script   Debian packages
 #   kube-apiserver               where KUBEBUILDER_ASSETS is set, the one in that folder (the envtest convention);
 #                                otherwise built once from Debian's own source package with Debian's Go, and kept in
 #                                ${XDG_CACHE_HOME:-~/.cache}/ripcord, outside the tree
@@ -10,7 +10,8 @@
 set -euo pipefail
 
 cache="${RIPCORD_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ripcord}"
-assets="${KUBEBUILDER_ASSETS:-$cache/kubernetes}"
+# The number counts the ways in which it was built: another one makes another folder.
+assets="${KUBEBUILDER_ASSETS:-$cache/kubernetes-2}"
 apt_updated=
 
 say() { printf '%s\n' "$*" >&2; }
@@ -50,12 +51,12 @@ apt_install() {
 missing=()
 command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
 command -v etcd >/dev/null || [ -x "$assets/etcd" ] || missing+=(etcd-server)
+command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || missing+=(prometheus-alertmanager)
+command -v script >/dev/null || missing+=(bsdutils)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
 
-# One that was built before this script mended it dies at the first custom resource: it is built anew.
-mended="$assets/kube-apiserver.mended"
-if [ -x "$assets/kube-apiserver" ] && { [ -n "${KUBEBUILDER_ASSETS:-}" ] || [ -e "$mended" ]; }; then
+if [ -x "$assets/kube-apiserver" ]; then
     say "kube-apiserver: $assets/kube-apiserver"
     exit 0
 fi
@@ -65,10 +66,10 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
 fi
 
 # The binary is built where nobody else writes and moved into place whole, so that a build cut off leaves nothing half-made.
-need_apt dpkg-dev golang-1.19-go rsync
+need_apt dpkg-dev golang-1.19-go golang-github-modern-go-reflect2-dev rsync
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
-apt_install dpkg-dev golang-1.19-go rsync
+apt_install dpkg-dev golang-1.19-go golang-github-modern-go-reflect2-dev rsync
 
 # Debian ships the sources beside the binaries: the same archives as configured here, with "deb-src" for "deb".
 mkdir -p "$build/apt/parts" "$build/apt/lists/partial"
@@ -87,19 +88,17 @@ apt_src=(-o "Dir::Etc::sourcelist=$build/apt/parts/sources.list" -o "Dir::Etc::s
 say "Fetching the source of kube-apiserver"
 as_root apt-get "${apt_src[@]}" update -qq
 mkdir -p "$build/go/src/k8s.io"
-(cd "$build" && apt-get "${apt_src[@]}" source -qq kubernetes golang-github-modern-go-reflect2 >&2)
+(cd "$build" && apt-get "${apt_src[@]}" source -qq kubernetes >&2)
 unpacked=$(find "$build" -maxdepth 1 -type d -name 'kubernetes-*' | head -n 1)
 [ -n "$unpacked" ] || { say "The source package kubernetes unpacked to no folder kubernetes-*; set KUBEBUILDER_ASSETS instead."; exit 1; }
 mv "$unpacked" "$build/go/src/k8s.io/kubernetes"
-
-# The reflect2 that it brings (1.0.1) calls Go's runtime as it was before 1.18: the API server dies of a fault when it decodes a custom
-# resource. Debian's own (1.0.2) does not.
-reflect2=$(find "$build" -maxdepth 1 -type d -name '*reflect2-*' | head -n 1)
-[ -n "$reflect2" ] || { say "The source package of reflect2 unpacked to no folder *reflect2-*; set KUBEBUILDER_ASSETS instead."; exit 1; }
-vendored="$build/go/src/k8s.io/kubernetes/vendor/github.com/modern-go/reflect2"
-rm -f "$vendored"/*.go "$vendored"/*.s
-cp "$reflect2"/*.go "$reflect2"/*.s "$vendored/"
-rm -f "$vendored"/*_test.go
+# Its own copy of reflect2 is older than Go 1.18, in which the runtime iterates over maps by another signature: with it, the API server
+# crashes on custom resources.
+reflect2=$build/go/src/k8s.io/kubernetes/vendor/github.com/modern-go/reflect2
+[ -d "$reflect2" ] || { say "The sources hold no vendor/github.com/modern-go/reflect2; set KUBEBUILDER_ASSETS instead."; exit 1; }
+rm -f "$reflect2"/*.go "$reflect2"/*.s
+cp /usr/share/gocode/src/github.com/modern-go/reflect2/*.go /usr/share/gocode/src/github.com/modern-go/reflect2/*.s "$reflect2/"
+rm -f "$reflect2"/*_test.go
 
 say "Building kube-apiserver (about five minutes on two cores)"
 (
@@ -111,5 +110,4 @@ mkdir -p "$assets"
 built=$(find "$build/go/src/k8s.io/kubernetes/_output" -type f -name kube-apiserver | head -n 1)
 install -m 755 "$built" "$assets/.kube-apiserver.new"
 mv "$assets/.kube-apiserver.new" "$assets/kube-apiserver"
-touch "$mended"
 say "kube-apiserver: $assets/kube-apiserver"

@@ -55,7 +55,7 @@ pub fn ask(options: &OneGuard, command: &str, length: Option<Duration>) -> Resul
 }
 
 /// One request. `path` holds the path's parts, which are escaped.
-async fn call(daemon: &cli::Daemon, path: &[&str], body: Option<Value>) -> Result<Value, Failure> {
+pub(super) async fn call(daemon: &cli::Daemon, path: &[&str], body: Option<Value>) -> Result<Value, Failure> {
     let wrong =
         |why: &str| Failure::BadInput(format!("--url {}: {why}; write it like http://127.0.0.1:8080", daemon.url));
     let mut url = Url::parse(&daemon.url).map_err(|e| wrong(&e.to_string()))?;
@@ -136,6 +136,18 @@ fn table(status: &Value, now: Timestamp) -> String {
             head.push_str(&format!(" until {until}"));
         }
         line(format!("{head}, {share}"));
+        for problem in guard["problems"].as_array().into_iter().flatten() {
+            line(format!("  A ROLLBACK WOULD FAIL: {}: {}", text(&problem["step"]), text(&problem["error"])));
+        }
+        if guard["ready"].is_null() {
+            line("  whether a rollback would work has not been tried yet".to_owned());
+        }
+        for warning in guard["warnings"].as_array().into_iter().flatten() {
+            line(format!("  worth a look: {}", text(warning)));
+        }
+        if let Some(id) = guard["shift"]["id"].as_str() {
+            line(format!("  shift {id}: going to {} %", guard["shift"]["to_percentage"]));
+        }
         incident(&guard["incident"], guard, &mut line);
         for trigger in guard["triggers"].as_array().into_iter().flatten() {
             let held = |key: &str| duration_in_words(seconds(trigger[key].as_f64().unwrap_or(0.0)));

@@ -1,12 +1,17 @@
-//! One file per subcommand.
+//! One file or folder per subcommand.
 
 mod backup;
 mod check;
 mod control;
 mod demo;
+mod folder;
+mod moving;
+mod patience;
 mod preflight;
 mod render;
+mod restore;
 mod run;
+mod scratch;
 
 use std::path::PathBuf;
 
@@ -16,8 +21,10 @@ pub use backup::backup;
 pub use check::check;
 pub use control::{ask, status};
 pub use demo::demo;
+pub use moving::{rollback, shift};
 pub use preflight::preflight;
 pub use render::render;
+pub use restore::restore;
 pub use run::run;
 
 /// Why a command did not do what was asked.

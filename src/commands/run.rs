@@ -24,6 +24,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
             cluster,
             clock: Clock::wall(),
             dry_run: options.dry_run,
+            by_hand: false,
             metrics: Metrics::start()?,
             listening: None,
             stop: None,

@@ -105,6 +105,16 @@ pub const MIN_HEARTBEAT_INTERVAL: Duration = MIN_INTERVAL;
 /// How long one heartbeat may take: the services answer at once, or the next tick tries again.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The time between two tries whether a rollback would work: what breaks it (a permission taken away, a renamed container) is known
+/// long before it is needed, and a few dry runs every five minutes are no load.
+pub const READINESS_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// The shortest such time: that between two ticks.
+pub const MIN_READINESS_INTERVAL: Duration = MIN_INTERVAL;
+
+/// The longest such time: a day's work must not end without one.
+pub const MAX_READINESS_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// How long a leader that does not renew its Lease stays one: client-go's default.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 

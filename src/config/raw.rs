@@ -18,6 +18,7 @@ shape! {
         links: Links,
         http: Http,
         heartbeat: Heartbeat,
+        readiness: Readiness,
         state: State,
         leader_election: LeaderElection,
     }
@@ -281,6 +282,13 @@ shape! {
 }
 
 shape! {
+    /// `readiness`
+    Readiness {
+        interval: Duration,
+    }
+}
+
+shape! {
     /// `state`
     State {
         config_map: ObjectName,
@@ -334,6 +342,7 @@ impl Over for Receiver {}
 impl Over for Links {}
 impl Over for Http {}
 impl Over for Heartbeat {}
+impl Over for Readiness {}
 impl Over for State {}
 impl Over for LeaderElection {}
 impl Over for ObjectName {}

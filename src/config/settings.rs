@@ -27,6 +27,8 @@ pub struct Settings {
     pub links: Links,
     /// Who is told that Ripcord is alive.
     pub heartbeat: Option<Heartbeat>,
+    /// How it is tried whether a rollback would work.
+    pub readiness: Readiness,
     /// Where the state is kept; without it, in memory.
     pub state: Option<StatePlace>,
     /// How replicas agree on who acts; without it there is one. Then the state is in a ConfigMap, which they share.
@@ -383,6 +385,13 @@ pub struct Heartbeat {
     pub interval: Duration,
     /// How long one request may take.
     pub timeout: Duration,
+}
+
+/// How it is tried whether a rollback would work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// The time from one try to the next.
+    pub interval: Duration,
 }
 
 /// Where the state is kept.

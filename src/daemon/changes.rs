@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::config::Guard;
-use crate::engine::{ChangeOrder, ChangeReport};
+use crate::engine::{ChangeOrder, ChangeReport, Progress, SavedObject};
 use crate::kubernetes::{self, ChangePlan, Cluster, Outcome, Permit};
+use crate::telemetry;
 
 use super::clock::Clock;
 
@@ -21,11 +23,23 @@ const PATIENCE: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15)
 /// How often a change that may not write now looks whether it may again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// How long reading the objects before a change may take. A healthy API server answers in milliseconds; one that does not must not cost
+/// a rollback more than the journal may.
+const SAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What became of a change.
+pub struct Reported {
+    /// What.
+    pub report: ChangeReport,
+    /// Who waits until it is written.
+    pub written: Option<oneshot::Sender<()>>,
+}
+
 /// The changes under way, by guard.
 pub struct Changes {
     cluster: Cluster,
     clock: Clock,
-    reports: mpsc::UnboundedSender<ChangeReport>,
+    reports: mpsc::UnboundedSender<Reported>,
     /// Whether this process may change anything at this very moment.
     permit: Permit,
     under_way: HashMap<String, Change>,
@@ -42,7 +56,7 @@ struct Change {
 
 impl Changes {
     /// No change is under way. What becomes of them is sent to `reports`.
-    pub fn new(cluster: Cluster, clock: Clock, reports: mpsc::UnboundedSender<ChangeReport>, permit: Permit) -> Self {
+    pub fn new(cluster: Cluster, clock: Clock, reports: mpsc::UnboundedSender<Reported>, permit: Permit) -> Self {
         Self { cluster, clock, reports, permit, under_way: HashMap::new() }
     }
 
@@ -59,7 +73,7 @@ impl Changes {
         let plan = ChangePlan {
             steps: guard.steps.clone(),
             vars,
-            rollback: true,
+            rollback: order.rollback,
             rollout_timeout: guard.rollout_timeout,
             dry_run: order.dry_run,
             permit: self.permit.clone(),
@@ -77,18 +91,31 @@ impl Changes {
                 }
                 still_waiting.store(false, std::sync::atomic::Ordering::Relaxed);
             }
-            let report = |progress| {
-                // Nobody listens any more only when the process ends.
-                let _ = reports.send(ChangeReport {
+            let send = |progress, written| {
+                let report = ChangeReport {
                     guard: order.guard.clone(),
                     incident: order.incident.clone(),
                     attempt: order.attempt,
                     progress,
-                });
+                };
+                // Nobody listens any more only when the process ends.
+                let _ = reports.send(Reported { report, written });
             };
+            let report = |progress| send(progress, None);
+            let mut saved = order.dry_run;
             // It may not write while the lease is being renewed, say. What is done already is found done the next time.
             while cancelled.has_changed().is_ok() {
                 if (plan.permit)() {
+                    if !saved {
+                        saved = true;
+                        let objects = save(&cluster, &plan, &order).await;
+                        if !objects.is_empty() {
+                            // What it was must be written before it is changed; the event loop answers in two seconds at the latest.
+                            let (written, is_written) = oneshot::channel();
+                            send(Progress::Saved(objects), Some(written));
+                            let _ = is_written.await;
+                        }
+                    }
                     let outcome = cluster.carry_out(&plan, report, gone(cancelled.clone())).await;
                     if outcome != Outcome::Cancelled {
                         return;
@@ -136,6 +163,18 @@ impl Changes {
         }
         None
     }
+}
+
+/// The objects as they are before the change, those that are not saved already.
+async fn save(cluster: &Cluster, plan: &ChangePlan, order: &ChangeOrder) -> Vec<SavedObject> {
+    let (objects, errors) = match timeout(SAVE_WITHIN, cluster.snapshot(&plan.steps, &order.saved)).await {
+        Ok(read) => read,
+        Err(_) => (Vec::new(), vec![format!("the objects could not be read within {SAVE_WITHIN:?}")]),
+    };
+    for error in &errors {
+        telemetry::Event::NotSaved { guard: &order.guard, error }.emit();
+    }
+    objects
 }
 
 /// Ends when the other side is dropped.

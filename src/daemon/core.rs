@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn rollback() -> Input {
-        command(Command::Rollback { reason: "users complain".to_owned(), percentage: None })
+        command(Command::Rollback { reason: "users complain".to_owned(), percentage: None, once: false })
     }
 
     fn kinds(effects: &[Effect]) -> Vec<&'static str> {

@@ -2,19 +2,22 @@
 //!
 //! - `core`: the engine with the journal and the outbox in their order: what may begin when; `simulation` runs it through bad nights
 //! - `role`: who leads; `trouble`: what is wrong with Ripcord itself; `notices`: what it tells of itself
+//! - `by_hand`: what a command measures that is carried out without the daemon
 //! - `clock`: the time; `world`: the settings in use and what is made of them
-//! - `ticker`: measures; `owed`: which ticks were missed; `shares`: reads the cluster; `changes`: moves the traffic; `announce`: leaves Events; `heartbeat`: says that it is there
+//! - `ticker`: measures; `owed`: which ticks were missed; `shares`: reads the cluster; `changes`: moves the traffic; `readiness`: tries whether a rollback would work; `announce`: leaves Events; `heartbeat`: says that it is there
 //! - `signals`: what the operating system says; `show`: what is shown; `stop`: the end
 //!
 //! Every task but the event loop only sends messages to it. A task that dies ends the process.
 
 mod announce;
+mod by_hand;
 mod changes;
 mod clock;
 mod core;
 mod heartbeat;
 mod notices;
 mod owed;
+mod readiness;
 mod role;
 mod shares;
 mod show;
@@ -38,7 +41,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Finding, ObjectName, Settings, StatePlace};
-use crate::engine::{ChangeReport, Engine, GuardState, Input, Notification, Record, TickKind};
+use crate::engine::{Engine, GuardState, Input, Notification, Record, TickKind, Watched};
 use crate::http::{self, Refusal, Request, Snapshot};
 use crate::kubernetes::{
     Cluster, Election, ElectionEvent, Kind as ObjectKind, Leadership, LeaseSettings, LossReason, ObjectRef, election,
@@ -51,8 +54,9 @@ use crate::telemetry::{self, Metrics};
 pub use clock::Clock;
 
 use self::core::{Core, Effect, Post};
-use changes::Changes;
+use changes::{Changes, Reported};
 use heartbeat::Heart;
+use readiness::Tried;
 use role::Role;
 use shares::Shares;
 use signals::{Signal, Signals};
@@ -82,6 +86,8 @@ pub struct Setup {
     pub clock: Clock,
     /// Decide and tell, change nothing. It keeps its state in memory and takes no lease: it must not be in the way of the real one.
     pub dry_run: bool,
+    /// A person's own, for one command: it carries out what it is asked for, and neither measures nor decides by itself.
+    pub by_hand: bool,
     /// The metrics of this process.
     pub metrics: Metrics,
     /// Where the HTTP server is to be known to listen, once it does.
@@ -92,12 +98,21 @@ pub struct Setup {
 
 /// What the tasks tell the event loop.
 struct Inbox {
-    reports: mpsc::UnboundedReceiver<ChangeReport>,
+    reports: mpsc::UnboundedReceiver<Reported>,
     deliveries: mpsc::UnboundedReceiver<DeliveryEvent>,
     kept: mpsc::UnboundedReceiver<Report>,
     elections: mpsc::UnboundedReceiver<ElectionEvent>,
     requests: mpsc::Receiver<Request>,
     measured: mpsc::Receiver<Measured>,
+    tried: mpsc::Receiver<Tried>,
+}
+
+/// A request that is carried out and not written yet.
+struct Asked {
+    ticket: u64,
+    /// The incident that tells of it.
+    incident: Option<String>,
+    answer: oneshot::Sender<Result<Option<String>, Refusal>>,
 }
 
 struct Daemon {
@@ -118,7 +133,9 @@ struct Daemon {
     world: watch::Sender<Arc<World>>,
     catch_up: watch::Sender<CatchUp>,
     /// Who waits to hear that a request is carried out, and for which ticket.
-    asked: Vec<(u64, oneshot::Sender<Result<(), Refusal>>)>,
+    asked: Vec<Asked>,
+    /// Which changes wait until the objects that they saved are written.
+    saving: Vec<(u64, oneshot::Sender<()>)>,
     /// Missed ticks that were handed to the engine since the last live one: how many, the first and the last.
     replayed: Option<(u64, Timestamp, Timestamp)>,
     changes: Changes,
@@ -130,6 +147,10 @@ struct Daemon {
     cluster: Cluster,
     clock: Clock,
     dry_run: bool,
+    by_hand: bool,
+    /// Whether this replica leads, for who acts only then.
+    leading: watch::Sender<bool>,
+    watched: watch::Sender<Vec<Watched>>,
     started_at: Timestamp,
     loaded_at: Timestamp,
     reload_success: bool,
@@ -143,14 +164,15 @@ struct Daemon {
 
 /// Runs until a signal ends it. The error is why it could not go on.
 pub async fn run(setup: Setup) -> anyhow::Result<()> {
-    let Setup { settings, load, cluster, clock, dry_run, metrics, listening, stop } = setup;
+    let Setup { settings, load, cluster, clock, dry_run, by_hand, metrics, listening, stop } = setup;
     let (reports_to, reports) = mpsc::unbounded_channel();
     let (delivery_to, deliveries) = mpsc::unbounded_channel();
     let (kept_to, kept) = mpsc::unbounded_channel();
     let (elections_to, elections) = mpsc::unbounded_channel();
     let (requests_to, requests) = mpsc::channel(MESSAGES);
     let (measured_to, measured) = mpsc::channel(1);
-    let mut inbox = Inbox { reports, deliveries, kept, elections, requests, measured };
+    let (tried_to, tried) = mpsc::channel(1);
+    let mut inbox = Inbox { reports, deliveries, kept, elections, requests, measured, tried };
     let mut signals = Signals::listen().context("cannot listen for signals")?;
 
     let listen = settings.http.listen;
@@ -193,6 +215,8 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     let heart = Heart::new(world.settings.heartbeat.as_ref());
     let core = Core::new(world.engine_settings(dry_run), writer);
     let (world, worlds) = watch::channel(world);
+    let (leading, leads) = watch::channel(false);
+    let (watched, watches) = watch::channel(Vec::new());
     let mut daemon = Daemon {
         core,
         role: Role::Standby,
@@ -209,6 +233,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         world,
         catch_up,
         asked: Vec::new(),
+        saving: Vec::new(),
         replayed: None,
         outbox,
         losses: Losses::default(),
@@ -217,6 +242,9 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         cluster: cluster.clone(),
         clock,
         dry_run,
+        by_hand,
+        leading,
+        watched,
         started_at: now,
         loaded_at: now,
         reload_success: true,
@@ -232,9 +260,18 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     }
 
     let mut tasks = JoinSet::new();
-    let shares = Shares::default();
-    tasks.spawn(shares.clone().keep_reading(cluster, worlds.clone(), clock));
-    tasks.spawn(ticker::tick(clock, worlds, owed, shares, measured_to));
+    if by_hand {
+        tasks.spawn(async move {
+            let _open = (owed, watches, tried_to);
+            by_hand::look_once(cluster, worlds, leads, clock, measured_to).await;
+        });
+    } else {
+        let shares = Shares::new(watches);
+        tasks.spawn(shares.clone().keep_reading(cluster.clone(), worlds.clone(), clock));
+        let permit = daemon.leadership.permit();
+        tasks.spawn(readiness::keep_trying(cluster, worlds.clone(), leads, clock, permit, tried_to));
+        tasks.spawn(ticker::tick(clock, worlds, owed, shares, measured_to));
+    }
     let now = Arc::new(move || clock.now());
     let server = http::Server { snapshots, metrics, requests: requests_to, now };
     tasks.spawn(async move {
@@ -276,7 +313,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
                 None => break Err(anyhow::anyhow!("the task that keeps the state died")),
             },
             () = until(patience) => daemon.out_of_patience(),
-            Some(report) = inbox.reports.recv() => daemon.handle(Input::Change(report)),
+            Some(reported) = inbox.reports.recv() => daemon.reported(reported),
             Some(request) = inbox.requests.recv() => daemon.request(request),
             Some(measured) = inbox.measured.recv() => {
                 daemon.tick(measured);
@@ -284,6 +321,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
                     break Err(anyhow::anyhow!("the task that changes the guard {guard} died"));
                 }
             },
+            Some(tried) = inbox.tried.recv() => daemon.tried(tried),
             Some(event) = inbox.deliveries.recv() => daemon.delivery(&event),
             Some(ended) = tasks.join_next() => break Err(match ended {
                 Ok(()) => anyhow::anyhow!("a task ended that never should"),
@@ -331,6 +369,33 @@ impl Daemon {
         let effects = self.core.handle(input, self.clock.now(), Instant::now(), &self.outbox);
         self.carry_out(effects);
         self.dirty = true;
+    }
+
+    /// What became of a change.
+    fn reported(&mut self, reported: Reported) {
+        let input = Input::Change(reported.report);
+        let effects = self.core.handle(input, self.clock.now(), Instant::now(), &self.outbox);
+        // Without a document there is nothing to wait for: the sender is dropped.
+        self.saving.extend(ticket(&effects).zip(reported.written));
+        self.carry_out(effects);
+        self.dirty = true;
+    }
+
+    /// What was found when it was tried whether rollbacks would work.
+    fn tried(&mut self, tried: Tried) {
+        if !self.leads() || !Arc::ptr_eq(&tried.world, &self.world.borrow()) {
+            return;
+        }
+        for report in tried.guards {
+            self.handle(Input::Readiness(report));
+        }
+        if tried.unreachable.is_empty() {
+            self.no_longer(Kind::NotReached);
+        } else {
+            let errors: Vec<String> =
+                tried.unreachable.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+            self.troubles.note(Kind::NotReached, &errors.join("; "), self.clock.now());
+        }
     }
 
     /// Tells something about Ripcord itself.
@@ -517,6 +582,10 @@ impl Daemon {
             return;
         }
         if measured.tick.kind == TickKind::History {
+            if self.by_hand {
+                // All that is measured then: the shares.
+                self.last_tick = Some(measured.due);
+            }
             let (ticks, from, _) = self.replayed.unwrap_or((0, measured.due, measured.due));
             self.replayed = Some((ticks + 1, from, measured.due));
             return self.handle(Input::Tick(measured.tick));
@@ -588,23 +657,22 @@ impl Daemon {
             let _ = request.answer.send(Err(refusal));
             return;
         }
-        let input = Input::Command { guard: request.guard, command: request.command };
+        let guard = request.guard;
+        let input = Input::Command { guard: guard.clone(), command: request.command };
         let effects = self.core.handle(input, self.clock.now(), Instant::now(), &self.outbox);
         let refused = effects.iter().find_map(|effect| match effect {
             Effect::Record(Record::Ignored { reason, .. }) => Some(Refusal::Ignored(reason.clone())),
             _ => None,
         });
-        let written = effects.iter().find_map(|effect| match effect {
-            Effect::Write { ticket, .. } => Some(*ticket),
-            _ => None,
-        });
+        let written = ticket(&effects);
+        let incident = self.story_of(&guard);
         self.carry_out(effects);
         self.publish();
         match (refused, written) {
             // What is said to be done outlives a crash: the answer waits for the journal, as everything does.
-            (None, Some(ticket)) => self.asked.push((ticket, request.answer)),
+            (None, Some(ticket)) => self.asked.push(Asked { ticket, incident, answer: request.answer }),
             (refused, _) => {
-                let _ = request.answer.send(refused.map_or(Ok(()), Err));
+                let _ = request.answer.send(refused.map_or(Ok(incident), Err));
             }
         }
     }
@@ -612,10 +680,19 @@ impl Daemon {
     /// Answers those whose request is written, or nearly so.
     fn answer(&mut self) {
         let written = self.core.written();
-        for (_, answer) in self.asked.extract_if(.., |(ticket, _)| *ticket <= written) {
+        for Asked { incident, answer, .. } in self.asked.extract_if(.., |asked| asked.ticket <= written) {
             // Whoever asked may have gone.
-            let _ = answer.send(Ok(()));
+            let _ = answer.send(Ok(incident));
         }
+        for (_, saved) in self.saving.extract_if(.., |(ticket, _)| *ticket <= written) {
+            let _ = saved.send(());
+        }
+    }
+
+    /// The incident that tells what becomes of a guard now.
+    fn story_of(&self, guard: &str) -> Option<String> {
+        let status = self.core.engine().status().into_iter().find(|g| g.guard == guard)?;
+        status.shift.or(status.incident).map(|incident| incident.id)
     }
 
     fn delivery(&mut self, event: &DeliveryEvent) {
@@ -710,6 +787,14 @@ impl Post for Outbox {
     fn contents(&self) -> Contents {
         Self::contents(self)
     }
+}
+
+/// The document that has to be written for these effects, if there is one.
+fn ticket(effects: &[Effect]) -> Option<u64> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Write { ticket, .. } => Some(*ticket),
+        _ => None,
+    })
 }
 
 /// Waits until then, or for ever.

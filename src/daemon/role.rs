@@ -62,9 +62,11 @@ impl Daemon {
             keeper.forget();
         }
         let leader = self.leader();
-        for (_, answer) in self.asked.drain(..) {
+        self.leading.send_replace(false);
+        self.saving.clear();
+        for asked in self.asked.drain(..) {
             // Whoever asked may have gone.
-            let _ = answer.send(Err(Refusal::NotLeading { leader: leader.clone() }));
+            let _ = asked.answer.send(Err(Refusal::NotLeading { leader: leader.clone() }));
         }
         self.outbox.clear();
         // What it tells from now on is about itself only.
@@ -73,7 +75,7 @@ impl Daemon {
         self.core.stand_by(settings);
         self.losses = Losses::default();
         self.state_error = None;
-        for kind in [Kind::NotSaved, Kind::NotRead] {
+        for kind in [Kind::NotSaved, Kind::NotRead, Kind::NotReached] {
             self.troubles.hand_over(kind);
         }
     }
@@ -107,6 +109,10 @@ impl Daemon {
         }
         for kind in [Kind::NotRead, Kind::CutOff, Kind::OutOfSight] {
             self.no_longer(kind);
+        }
+        self.leading.send_replace(true);
+        if self.by_hand {
+            return;
         }
         let names: Vec<&str> = world.settings.guards.iter().map(|g| g.name.as_str()).collect();
         self.tell(&notices::started(&names, &self.rolling_back(), now));

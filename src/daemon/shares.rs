@@ -1,4 +1,5 @@
-//! The share of each guard's traffic, read from the cluster again and again, beside the ticks: a slow API server delays no tick.
+//! The share of each guard's traffic, and whether its last rollback is still there, read from the cluster again and again, beside the
+//! ticks: a slow API server delays no tick.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +10,9 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::engine::Unknown;
-use crate::kubernetes::Cluster;
+use crate::config::Guard;
+use crate::engine::{Drift, Unknown, Watched};
+use crate::kubernetes::{self, Cluster};
 
 use super::clock::Clock;
 use super::world::World;
@@ -24,36 +26,77 @@ const BELIEVED_INTERVALS: u32 = 3;
 /// And for this long besides: one read may take its whole time-out.
 const BELIEVED_BESIDES: Duration = Duration::from_secs(10);
 
-/// The last known share of each guard.
-#[derive(Debug, Clone, Default)]
+/// What is known of each guard's objects.
+#[derive(Debug, Clone)]
 pub struct Shares {
     known: Arc<Mutex<HashMap<String, Known>>>,
+    /// The rollbacks that are done and watched.
+    watched: watch::Receiver<Vec<Watched>>,
+}
+
+/// What a guard's objects show.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The share.
+    pub share: Result<u8, Unknown>,
+    /// What of the watched rollback is not there any more.
+    pub drift: Vec<Drift>,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
-    share: Result<u8, Unknown>,
+    seen: Seen,
+    /// The rollback that was watched when they were read.
+    incident: Option<String>,
     read_at: Timestamp,
 }
 
 impl Shares {
-    /// A guard's share at `now`.
-    pub fn get(&self, guard: &str, now: Timestamp, interval: Duration) -> Result<u8, Unknown> {
+    /// Nothing is known yet; `watched` says which rollbacks are.
+    pub fn new(watched: watch::Receiver<Vec<Watched>>) -> Self {
+        Self { known: Arc::default(), watched }
+    }
+
+    /// What is known of a guard's objects at `now`.
+    pub fn get(&self, guard: &str, now: Timestamp, interval: Duration) -> Seen {
+        let unknown = |why| Seen { share: Err(why), drift: Vec::new() };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = known.get(guard) else { return Err(Unknown::NotObserved) };
+        let Some(known) = known.get(guard) else { return unknown(Unknown::NotObserved) };
         let age = Duration::try_from(now.duration_since(known.read_at)).unwrap_or_default();
         if age > interval * BELIEVED_INTERVALS + BELIEVED_BESIDES {
-            return Err(Unknown::Stale(age));
+            return unknown(Unknown::Stale(age));
         }
-        known.share.clone()
+        let mut seen = known.seen.clone();
+        if self.watched(guard).map(|watched| watched.incident) != known.incident {
+            // Of a rollback that is not watched any more.
+            seen.drift.clear();
+        }
+        seen
     }
 
-    fn set(&self, guard: &str, share: Result<u8, Unknown>, read_at: Timestamp) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(guard.to_owned(), Known { share, read_at });
+    fn set(&self, guard: &str, known: Known) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(guard.to_owned(), known);
     }
 
-    /// Reads every guard's share, once per interval, for ever.
+    fn watched(&self, guard: &str) -> Option<Watched> {
+        self.watched.borrow().iter().find(|watched| watched.guard == guard).cloned()
+    }
+
+    async fn read(&self, cluster: &Cluster, guard: &Guard, read_at: Timestamp) -> Known {
+        let watched = self.watched(&guard.name);
+        let drift = async {
+            let Some(watched) = &watched else { return Vec::new() };
+            let Watched { percentage, reason, incident, decided_at, .. } = watched;
+            let vars = kubernetes::variables(&guard.name, &guard.vars, *percentage, reason, incident, *decided_at);
+            // What cannot be read is no drift; that the share is not known is said elsewhere.
+            cluster.drift(&guard.steps, &vars).await.unwrap_or_default()
+        };
+        let (share, drift) = futures::join!(cluster.share(&guard.steps), drift);
+        Known { seen: Seen { share, drift }, incident: watched.map(|w| w.incident), read_at }
+    }
+
+    /// Reads every guard's objects, once per interval, for ever.
     pub async fn keep_reading(self, cluster: Cluster, world: watch::Receiver<Arc<World>>, clock: Clock) {
         loop {
             let present = world.borrow().clone();
@@ -63,11 +106,11 @@ impl Shares {
             loop {
                 while under_way.len() < CONCURRENT_READS {
                     let Some(guard) = guards.next() else { break };
-                    let (cluster, read_at) = (&cluster, clock.now());
-                    under_way.push(async move { (guard.name.as_str(), cluster.share(&guard.steps).await, read_at) });
+                    let (shares, cluster, read_at) = (&self, &cluster, clock.now());
+                    under_way.push(async move { (guard.name.as_str(), shares.read(cluster, guard, read_at).await) });
                 }
                 match under_way.next().await {
-                    Some((guard, share, read_at)) => self.set(guard, share, read_at),
+                    Some((guard, known)) => self.set(guard, known),
                     None => break,
                 }
             }

@@ -26,6 +26,14 @@ impl Daemon {
     /// Shows the present state to whoever looks.
     pub(super) fn publish(&mut self) {
         self.dirty = false;
+        let watched = self.core.engine().watched(self.clock.now());
+        self.watched.send_if_modified(|known| {
+            let changed = *known != watched;
+            if changed {
+                *known = watched;
+            }
+            changed
+        });
         let guards = self.guards();
         let queues: Vec<Queue> = self
             .outbox

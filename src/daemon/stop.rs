@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::engine::Input;
 use crate::kubernetes::Election;
 use crate::state::Report;
 use crate::telemetry;
@@ -61,7 +60,9 @@ impl Daemon {
             for lost in self.losses.all(now) {
                 self.tell_all_but(&lost.notification, Some(&lost.receiver));
             }
-            self.tell(&notices::stopping(self.rolling_back(), goes_on, now));
+            if !self.by_hand || !self.rolling_back().is_empty() {
+                self.tell(&notices::stopping(self.rolling_back(), goes_on, now));
+            }
             // What waits for the journal goes out with the rest.
             self.wait_for_the_journal(inbox).await;
         }
@@ -91,7 +92,7 @@ impl Daemon {
         while self.changes.count() > 0 {
             let patience = self.core.patient_until();
             tokio::select! {
-                Some(report) = inbox.reports.recv() => self.handle(Input::Change(report)),
+                Some(reported) = inbox.reports.recv() => self.reported(reported),
                 Some(report) = inbox.kept.recv() => if self.kept(report).is_err() {
                     return;
                 },
@@ -103,8 +104,8 @@ impl Daemon {
             }
         }
         // A change that has just ended may have left reports.
-        while let Ok(report) = inbox.reports.try_recv() {
-            self.handle(Input::Change(report));
+        while let Ok(reported) = inbox.reports.try_recv() {
+            self.reported(reported);
         }
     }
 

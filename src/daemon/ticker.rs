@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::engine::{Observation, Tick, TickKind, Unknown};
+use crate::engine::{Observation, Tick, TickKind};
 use crate::prometheus::{Answer, QueryOutcome, Range};
 use crate::telemetry;
 
 use super::clock::Clock;
 use super::owed::{Owed, Schedule};
-use super::shares::Shares;
+use super::shares::{Seen, Shares};
 use super::world::World;
 
 #[cfg(test)]
@@ -195,23 +195,17 @@ impl Round<'_> {
         }
     }
 
-    fn shares_at(&self, now: Timestamp) -> BTreeMap<String, Result<u8, Unknown>> {
+    fn shares_at(&self, now: Timestamp) -> BTreeMap<String, Seen> {
         let settings = &self.world.settings;
         let share = |name: &str| self.shares.get(name, now, settings.evaluation.interval);
         settings.guards.iter().map(|guard| (guard.name.clone(), share(&guard.name))).collect()
     }
 
-    fn observe(
-        &self,
-        at: Timestamp,
-        kind: TickKind,
-        answers: &[Answer],
-        shares: &BTreeMap<String, Result<u8, Unknown>>,
-    ) -> Tick {
+    fn observe(&self, at: Timestamp, kind: TickKind, answers: &[Answer], shares: &BTreeMap<String, Seen>) -> Tick {
         let mut readings = self.world.plan.readings(answers);
-        let guards = shares.iter().map(|(guard, share)| {
+        let guards = shares.iter().map(|(guard, Seen { share, drift })| {
             let readings = readings.remove(guard).unwrap_or_default();
-            (guard.clone(), Observation { share: share.clone(), readings })
+            (guard.clone(), Observation { share: share.clone(), readings, drift: drift.clone() })
         });
         Tick { at, kind, guards: guards.collect() }
     }

@@ -10,6 +10,9 @@ use crate::engine::{Event, Notification, Severity};
 /// How long the state may be neither written nor read before people are told. An API server that is upgraded is away for less.
 const STATE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a receiver may be out of reach before the others are told: a mail server that is restarted is away for less.
+const RECEIVERS_PATIENCE: Duration = Duration::from_secs(25);
+
 /// Something that keeps Ripcord from being relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -21,6 +24,8 @@ pub enum Kind {
     CutOff,
     /// This replica stands by and cannot see whether the leader still does lead.
     OutOfSight,
+    /// A receiver cannot be reached: pages for it would wait.
+    NotReached,
 }
 
 /// What is wrong now.
@@ -43,6 +48,7 @@ impl Kind {
             Self::NotRead => "state-not-read",
             Self::CutOff => "cut-off",
             Self::OutOfSight => "out-of-sight",
+            Self::NotReached => "receivers-not-reached",
         }
     }
 
@@ -52,6 +58,8 @@ impl Kind {
             Self::NotSaved => Severity::Warning,
             // The other one may do well.
             Self::OutOfSight => Severity::Warning,
+            // Pages for it are kept, and the other receivers get theirs.
+            Self::NotReached => Severity::Warning,
             Self::NotRead | Self::CutOff => Severity::Critical,
         }
     }
@@ -59,6 +67,7 @@ impl Kind {
     fn patience(self, blind_after: Duration) -> Duration {
         match self {
             Self::NotSaved | Self::NotRead => STATE_PATIENCE,
+            Self::NotReached => RECEIVERS_PATIENCE,
             // As for a Prometheus that does not answer: nothing is decided in this time.
             Self::CutOff | Self::OutOfSight => blind_after,
         }
@@ -69,6 +78,7 @@ impl Kind {
             Self::NotSaved => format!("Ripcord cannot save its state: {error}"),
             Self::NotRead => format!("Ripcord cannot read its state, and rolls nothing back until it can: {error}"),
             Self::CutOff => format!("Ripcord cannot lead, and rolls nothing back until a replica does: {error}"),
+            Self::NotReached => format!("Ripcord cannot reach a receiver, and its pages would wait: {error}"),
             Self::OutOfSight => format!("a replica of Ripcord cannot see whether the leader still leads: {error}"),
         }
     }
@@ -81,6 +91,9 @@ impl Kind {
             Self::NotRead => "Mend what the error says now: the guards are not protected.",
             Self::CutOff => {
                 "Look at the API server, the way to it and Ripcord's rights now: the guards are not protected."
+            }
+            Self::NotReached => {
+                "Mend what the error says before a page has to get there; what waits is sent then. ripcord preflight tries it at once."
             }
             Self::OutOfSight => {
                 "Look at the API server and the way to it. If no replica says that it leads, the guards are not protected."
@@ -104,6 +117,7 @@ impl Troubles {
             Kind::NotSaved => "Ripcord saves its state again",
             Kind::NotRead => "Ripcord has read its state and watches again",
             Kind::CutOff => "a replica of Ripcord leads again",
+            Kind::NotReached => "Ripcord reaches every receiver again",
             Kind::OutOfSight => "the replica of Ripcord sees the leader again",
         };
         let advice = "Nothing.".to_owned();

@@ -72,6 +72,10 @@ pub struct ChangeOrder {
     pub delay: Duration,
     /// Whether nothing may really be changed.
     pub dry_run: bool,
+    /// Whether it is a rollback; otherwise a step of the migration.
+    pub rollback: bool,
+    /// The objects that were saved already, as [`SavedObject::object`](super::SavedObject) names them: the others are before they are changed.
+    pub saved: Vec<String>,
 }
 
 /// What people are told. It serializes to the body of the webhook format `generic` (less its links).
@@ -304,6 +308,26 @@ pub enum Record {
         guard: Option<String>,
         /// Why it was not used.
         reason: String,
+    },
+    /// Whether a guard's rollback would work has changed, or what is worth a look about it.
+    Readiness {
+        /// The guard.
+        guard: String,
+        /// Whether it would.
+        ready: bool,
+        /// Why not, or what is worth a look.
+        detail: String,
+    },
+    /// A step of the migration ended: `shifted`, `failed`, `cut_short`.
+    Shift {
+        /// The guard.
+        guard: String,
+        /// The story of it.
+        incident: String,
+        /// How.
+        result: &'static str,
+        /// What happened, in words.
+        detail: String,
     },
     /// A rollback ended or goes on: `succeeded`, `failed`, `verified`, `not_recovered`, `cannot_see`, `at_target`, `resumed`, `abandoned`.
     Rollback {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Event, Notification, RollbackFacts, Severity, TriggerFacts};
-use super::input::{SavedObject, StepReport, StepResult};
+use super::input::{Drift, SavedObject, StepReport, StepResult};
 use super::words;
 
 /// The first lines of a timeline that are kept for ever: how it began, and the first failures.
@@ -78,6 +78,9 @@ pub struct Incident {
     pub(super) seen_above_target: u32,
     /// Whether it was paged that somebody undid the change.
     pub(super) reverted: bool,
+    /// What somebody undid, as it was last paged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
     /// The objects as they were before the first change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshot: Vec<SavedObject>,
@@ -91,6 +94,8 @@ pub enum IncidentKind {
     Rollback,
     /// The triggers fired with the traffic at the target already: nothing to move.
     AtTarget,
+    /// A person moves traffic as the migration goes on. It ends by itself.
+    Shift,
 }
 
 /// What verification says of a change.
@@ -166,7 +171,23 @@ impl Incident {
             fresh_clear_since: None,
             seen_above_target: 0,
             reverted: false,
+            drift: Vec::new(),
             snapshot: Vec::new(),
+        }
+    }
+
+    /// The incident as everybody may see it: of the objects that were saved only their names.
+    pub(super) fn shown(&self) -> Self {
+        let names = self.snapshot.iter().map(|o| SavedObject { object: o.object.clone(), yaml: String::new() });
+        Self { snapshot: names.collect(), ..self.clone() }
+    }
+
+    /// Keeps objects as they were before the change. What is kept already stays: it is the older.
+    pub(super) fn keep(&mut self, objects: Vec<SavedObject>) {
+        for object in objects {
+            if !self.snapshot.iter().any(|kept| kept.object == object.object) && self.snapshot.len() < MOST_STEPS {
+                self.snapshot.push(object);
+            }
         }
     }
 

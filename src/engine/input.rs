@@ -16,6 +16,8 @@ pub enum Input {
     Tick(Tick),
     /// How far a change that the engine asked for has come.
     Change(ChangeReport),
+    /// What was found when it was tried whether a guard's rollback would work.
+    Readiness(ReadinessReport),
     /// What a person asked for.
     Command {
         /// The guard it is for.
@@ -54,12 +56,14 @@ pub struct Observation {
     pub share: Result<u8, Unknown>,
     /// One reading per trigger name. A trigger that is absent was not observed.
     pub readings: BTreeMap<String, Reading>,
+    /// What of the last rollback is not there any more, while it is watched. Empty also where that cannot be read.
+    pub drift: Vec<Drift>,
 }
 
 impl Observation {
     /// What is known of a guard that was not observed.
-    pub(super) fn nothing() -> Self {
-        Self { share: Err(Unknown::NotObserved), readings: BTreeMap::new() }
+    pub fn nothing() -> Self {
+        Self { share: Err(Unknown::NotObserved), readings: BTreeMap::new(), drift: Vec::new() }
     }
 }
 
@@ -112,6 +116,7 @@ pub struct SavedObject {
     /// Which: `Deployment sealos-system/terminal-controller`.
     pub object: String,
     /// The object as YAML that `kubectl apply` takes, without what the server adds.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub yaml: String,
 }
 
@@ -223,6 +228,17 @@ pub enum Command {
         reason: String,
         /// To which share, in percent; the guard's own target when absent.
         percentage: Option<u8>,
+        /// Not where the guard is latched, or at its target: for who asks again and again, as alerting systems do.
+        once: bool,
+    },
+    /// Move traffic as the migration goes on: a step up or down.
+    Shift {
+        /// Why, in the person's words.
+        reason: String,
+        /// To which share, in percent.
+        percentage: u8,
+        /// Up even where a trigger is not clear or the rollback is not known to work.
+        force: bool,
     },
     /// Watch again after a rollback.
     Rearm,
@@ -235,6 +251,26 @@ pub enum Command {
     Resume,
     /// A person has seen the incident: stop retrying, stop escalating.
     Acknowledge,
+}
+
+/// Whether a guard's rollback would work, as it was tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadinessReport {
+    /// The guard.
+    pub guard: String,
+    /// Why it would not; empty when it would.
+    pub problems: Vec<Problem>,
+    /// What would work and is still worth a look: a GitOps tool that will undo it, say.
+    pub warnings: Vec<String>,
+}
+
+/// One reason why a rollback would fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The step, as `deployment_env sealos-system/terminal-controller`, or what else was tried.
+    pub step: String,
+    /// What was tried, on what, and what to do.
+    pub error: String,
 }
 
 /// How far the change of one incident has come.
@@ -253,6 +289,8 @@ pub struct ChangeReport {
 /// One thing that happened to a change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
+    /// The objects were read as they are before the change.
+    Saved(Vec<SavedObject>),
     /// A step was tried.
     Step(StepReport),
     /// Every step's change is accepted: traffic moves.

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Severity;
 use super::blindness::Blindness;
-use super::guard::{GuardState, Pause};
+use super::guard::{GuardState, Pause, Unready};
 use super::incident::Incident;
+use super::input::SavedObject;
 use super::trigger::Clocks;
 
 /// Lines of an open incident's timeline that are kept where there is no room for more.
@@ -37,6 +38,10 @@ pub(super) struct GuardMemory {
     pub share: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incident: Option<Incident>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Incident>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unready: Option<Unready>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub closed: Vec<Incident>,
     pub last_tick: Option<Timestamp>,
@@ -68,7 +73,7 @@ pub(super) struct TriggerMemory {
 impl Memory {
     /// The incidents in it, open and closed.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.guards.values().flat_map(|guard| guard.closed.iter().chain(&guard.incident))
+        self.guards.values().flat_map(|guard| guard.closed.iter().chain(&guard.incident).chain(&guard.shift))
     }
 
     /// The state of a guard.
@@ -84,6 +89,21 @@ impl Memory {
         (longest.timeline.len() > LINES_KEPT).then(|| longest.timeline.remove(1).text)
     }
 
+    /// Forgets the objects that were saved for the closed incident that ended first of those that have some. Returns how many bytes they
+    /// were; none when there are none.
+    pub fn drop_oldest_snapshot(&mut self) -> Option<usize> {
+        let closed = self.guards.values_mut().flat_map(|guard| &mut guard.closed);
+        let oldest = closed.filter(|i| !i.snapshot.is_empty()).min_by_key(|i| i.closed_at.unwrap_or(i.opened_at))?;
+        Some(bytes(&std::mem::take(&mut oldest.snapshot)))
+    }
+
+    /// Forgets the largest object that was saved for an open incident. Returns how many bytes it was.
+    pub fn drop_open_snapshot(&mut self) -> Option<usize> {
+        let open = self.guards.values_mut().flat_map(|guard| guard.incident.iter_mut().chain(&mut guard.shift));
+        let largest = open.flat_map(|i| &mut i.snapshot).filter(|o| !o.yaml.is_empty()).max_by_key(|o| o.yaml.len())?;
+        Some(std::mem::take(&mut largest.yaml).len())
+    }
+
     /// Forgets the closed incident that ended first, of all guards, and returns it. None when there is none.
     pub fn drop_oldest_closed(&mut self) -> Option<Incident> {
         let ended = |guard: &GuardMemory| guard.closed.first().map(|i| i.closed_at.unwrap_or(i.opened_at));
@@ -91,4 +111,8 @@ impl Memory {
             self.guards.values_mut().filter_map(|guard| Some((ended(guard)?, guard))).min_by_key(|(ended, _)| *ended);
         oldest.map(|(_, guard)| guard.closed.remove(0))
     }
+}
+
+fn bytes(objects: &[SavedObject]) -> usize {
+    objects.iter().map(|object| object.object.len() + object.yaml.len()).sum()
 }

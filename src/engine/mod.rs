@@ -28,11 +28,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use action::{Action, ChangeOrder, Event, Notification, Record, RollbackFacts, Severity, TriggerFacts, Withheld};
-pub use guard::GuardState;
+pub use guard::{GuardState, Watched};
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
 pub use input::{
-    ChangeReport, Command, Drift, Evidence, Input, Observation, Progress, Reading, SavedObject, StepReport, StepResult,
-    Tick, TickKind, Unknown,
+    ChangeReport, Command, Drift, Evidence, Input, Observation, Problem, Progress, ReadinessReport, Reading,
+    SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
 };
 pub use low_traffic::needed_for_quantile;
 pub use memory::Memory;
@@ -140,6 +140,10 @@ impl Engine {
                 let name = report.guard.clone();
                 self.with_guard(&name, |guard, rules| guard.report(report, now, rules))
             }
+            Input::Readiness(report) => {
+                let name = report.guard.clone();
+                self.with_guard(&name, |guard, rules| guard.readiness(report, now, rules))
+            }
             Input::Command { guard, command } => {
                 self.with_guard(&guard, |guard, rules| guard.command(command, now, rules))
             }
@@ -200,9 +204,16 @@ impl Engine {
         self.guards.iter().map(status::of).collect()
     }
 
-    /// The incidents, open and kept, the newest first.
+    /// The rollbacks that are done and watched: who undoes one is paged.
+    pub fn watched(&self, now: Timestamp) -> Vec<Watched> {
+        self.guards.iter().filter_map(|guard| guard.watched(now)).collect()
+    }
+
+    /// The incidents, open and kept, the newest first. Of the objects that were saved only the names: they may hold what is not for all.
     pub fn incidents(&self) -> Vec<Incident> {
-        let mut all: Vec<_> = self.guards.iter().flat_map(|g| g.closed.iter().chain(&g.incident)).cloned().collect();
+        let stories =
+            |g: &'_ Guard| g.closed.iter().chain(&g.incident).chain(&g.shift).map(Incident::shown).collect::<Vec<_>>();
+        let mut all: Vec<_> = self.guards.iter().flat_map(stories).collect();
         all.sort_by_key(|incident| std::cmp::Reverse(incident.opened_at));
         all
     }

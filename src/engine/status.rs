@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::guard::{Guard, GuardState, Trigger};
 use super::incident::Incident;
+use super::input::Problem;
 use super::settings::TriggerAction;
 use super::trigger::Verdict;
 use super::words;
@@ -30,6 +31,19 @@ pub struct GuardStatus {
     pub triggers: Vec<TriggerStatus>,
     /// The incident that is open.
     pub incident: Option<Incident>,
+    /// The step of the migration that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Incident>,
+    /// Whether a rollback would work, as it was last tried; absent when it was not tried yet.
+    pub ready: Option<bool>,
+    /// When it was last tried.
+    pub ready_checked_at: Option<Timestamp>,
+    /// Why it would not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// What is worth a look about it all the same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One trigger.
@@ -74,7 +88,12 @@ pub(super) fn of(guard: &Guard) -> GuardStatus {
         paused_until: guard.paused_until(),
         last_tick: guard.last_tick,
         triggers: guard.triggers.iter().map(trigger).collect(),
-        incident: guard.incident.clone(),
+        incident: guard.incident.as_ref().map(Incident::shown),
+        shift: guard.shift.as_ref().map(Incident::shown),
+        ready: guard.readiness.ready(),
+        ready_checked_at: guard.readiness.checked_at,
+        problems: guard.readiness.problems.clone(),
+        warnings: guard.readiness.warnings.clone(),
     }
 }
 

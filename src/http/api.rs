@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::config;
 use crate::engine::{Command, Incident};
 
+use super::alertmanager::Webhook;
 use super::{Refusal, Request, Server};
 
 /// How long a request may wait for the event loop, which handles one in well under a millisecond.
@@ -27,10 +28,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Body {
-    /// `rollback`: why.
+    /// `rollback`, `shift`: why.
     reason: Option<String>,
-    /// `rollback`: to which share, in percent; the guard's own target when absent.
+    /// `rollback`, `shift`: to which share, in percent; of a rollback the guard's own target when absent.
     percentage: Option<u8>,
+    /// `shift`: up even where not all is well.
+    force: bool,
     /// `pause`: for how long, like `30m`.
     #[serde(rename = "for")]
     duration: Option<String>,
@@ -40,6 +43,9 @@ pub struct Body {
 #[derive(Debug, Serialize)]
 struct Answer {
     done: bool,
+    /// The incident that tells what comes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incident: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -65,16 +71,17 @@ pub async fn command(
     if let Some(refusal) = refusal(&server, &headers) {
         return refusal;
     }
-    let body: Body = match body.trim() {
-        "" => Body::default(),
-        text => match serde_json::from_str(text) {
-            Ok(body) => body,
-            Err(e) => return refuse(StatusCode::BAD_REQUEST, format!("the body is no request: {e}")),
+    let alerts = Webhook::parse(&body).filter(|_| command == "rollback");
+    let by_alertmanager = alerts.is_some();
+    let command = match alerts {
+        Some(alerts) => match alerts.reason() {
+            Some(reason) => Command::Rollback { reason, percentage: None, once: true },
+            None => return not_needed("the alerts are over: nothing is moved for that".to_owned()),
         },
-    };
-    let command = match understand(&command, body, (server.now)()) {
-        Ok(command) => command,
-        Err((status, error)) => return refuse(status, error),
+        None => match parse(&body).and_then(|body| understand(&command, body, (server.now)())) {
+            Ok(command) => command,
+            Err((status, error)) => return refuse(status, error),
+        },
     };
     if !server.snapshots.borrow().guards.iter().any(|g| g.guard == guard) {
         return refuse(StatusCode::NOT_FOUND, format!("there is no guard {guard:?}"));
@@ -84,7 +91,9 @@ pub async fn command(
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord is stopping".to_owned());
     }
     match tokio::time::timeout(ANSWER_WITHIN, answered).await {
-        Ok(Ok(Ok(()))) => Json(Answer { done: true, error: None }).into_response(),
+        Ok(Ok(Ok(incident))) => Json(Answer { done: true, incident, error: None }).into_response(),
+        // It sends the same alert again and again, and takes a refusal for a failure of its own.
+        Ok(Ok(Err(Refusal::Ignored(reason)))) if by_alertmanager => not_needed(reason),
         Ok(Err(_)) => refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord is stopping".to_owned()),
         Ok(Ok(Err(Refusal::Ignored(reason)))) => refuse(StatusCode::CONFLICT, reason),
         Ok(Ok(Err(Refusal::NotLeading { leader }))) => {
@@ -102,13 +111,28 @@ pub async fn command(
     }
 }
 
+fn parse(body: &str) -> Result<Body, (StatusCode, String)> {
+    match body.trim() {
+        "" => Ok(Body::default()),
+        text => {
+            serde_json::from_str(text).map_err(|e| (StatusCode::BAD_REQUEST, format!("the body is no request: {e}")))
+        }
+    }
+}
+
 fn understand(command: &str, body: Body, now: Timestamp) -> Result<Command, (StatusCode, String)> {
     let bad = |error: String| Err((StatusCode::BAD_REQUEST, error));
     match command {
         "rollback" => match body.reason.filter(|r| !r.trim().is_empty()) {
             None => bad("a rollback needs a reason: {\"reason\": \"…\"}".to_owned()),
             Some(_) if body.percentage.is_some_and(|p| p > 100) => bad("percentage goes from 0 to 100".to_owned()),
-            Some(reason) => Ok(Command::Rollback { reason, percentage: body.percentage }),
+            Some(reason) => Ok(Command::Rollback { reason, percentage: body.percentage, once: false }),
+        },
+        "shift" => match (body.reason.filter(|r| !r.trim().is_empty()), body.percentage) {
+            (None, _) => bad("a shift needs a reason: {\"reason\": \"…\", \"percentage\": 25}".to_owned()),
+            (_, None) => bad("a shift needs a percentage: {\"reason\": \"…\", \"percentage\": 25}".to_owned()),
+            (_, Some(percentage)) if percentage > 100 => bad("percentage goes from 0 to 100".to_owned()),
+            (Some(reason), Some(percentage)) => Ok(Command::Shift { reason, percentage, force: body.force }),
         },
         "rearm" => Ok(Command::Rearm),
         "resume" => Ok(Command::Resume),
@@ -125,7 +149,7 @@ fn understand(command: &str, body: Body, now: Timestamp) -> Result<Command, (Sta
         }
         other => Err((
             StatusCode::NOT_FOUND,
-            format!("there is no command {other:?}: rollback, rearm, pause, resume or ack"),
+            format!("there is no command {other:?}: rollback, shift, rearm, pause, resume or ack"),
         )),
     }
 }
@@ -157,5 +181,10 @@ fn refusal(server: &Server, headers: &HeaderMap) -> Option<Response> {
 }
 
 fn refuse(status: StatusCode, error: String) -> Response {
-    (status, Json(Answer { done: false, error: Some(error) })).into_response()
+    (status, Json(Answer { done: false, incident: None, error: Some(error) })).into_response()
+}
+
+/// It was understood, and there is nothing to do.
+fn not_needed(why: String) -> Response {
+    refuse(StatusCode::OK, why)
 }

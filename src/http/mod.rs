@@ -2,6 +2,7 @@
 //!
 //! What reads is open; what writes wants the bearer token of `http.token_file` and is refused where none is configured.
 
+mod alertmanager;
 mod api;
 mod snapshot;
 
@@ -27,8 +28,8 @@ const HEALTHY_INTERVALS: u32 = 6;
 /// And this long besides: queries may take their whole time-out.
 const HEALTHY_BESIDES: Duration = Duration::from_secs(30);
 
-/// The largest body that is read. A request is a reason and a number.
-const MAX_BODY_BYTES: usize = 16 * 1024;
+/// The largest body that is read. A request is a reason and a number; an alerting system sends all alerts of a group, hundreds at most.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// What the handlers need.
 #[derive(Clone)]

@@ -16,8 +16,8 @@ pub struct Request {
     pub guard: String,
     /// What is asked.
     pub command: Command,
-    /// Nothing when it is done; otherwise why not.
-    pub answer: oneshot::Sender<Result<(), Refusal>>,
+    /// When it is done: the incident that tells of it, where there is one. Otherwise why not.
+    pub answer: oneshot::Sender<Result<Option<String>, Refusal>>,
 }
 
 /// Why a request is not carried out.

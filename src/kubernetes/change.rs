@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
+use jiff::Timestamp;
 use tokio::time::timeout;
 
-use crate::config::Step;
+use crate::config::{Guard, Step};
 use crate::engine::{Progress, StepReport, StepResult};
 
 use super::cluster::Cluster;
 use super::rollout::{self, Target};
 use super::step::{Done, StepError};
-use super::{Permit, command, config_map, deployment_env, virtual_service};
+use super::{Permit, command, config_map, deployment_env, variables, virtual_service};
 
 /// How long the rehearsal of one step may take. It is one look and one dry run, which admission webhooks may hold up for 30 s; the rest is
 /// for tries that somebody else's writing came in the way of.
@@ -39,6 +40,28 @@ pub struct ChangePlan {
     pub patience: Duration,
     /// Asked right before every write, dry runs included. Once it says no nothing more is sent.
     pub permit: Permit,
+}
+
+/// How long the API server may take to accept one dry run of a rehearsal: its admission webhooks may need up to 30 s, and nobody waits.
+const REHEARSAL_PATIENCE: Duration = Duration::from_secs(35);
+
+/// What stands for the reason and the incident in the texts of a rehearsal.
+const REHEARSAL: &str = "rehearsal";
+
+impl ChangePlan {
+    /// The rehearsal of a guard's rollback to its last rung.
+    pub fn rehearsal(guard: &Guard, now: Timestamp, permit: Permit) -> Self {
+        let lowest = guard.engine.rollback.percentages.last().copied().unwrap_or_default();
+        Self {
+            steps: guard.steps.clone(),
+            vars: variables(&guard.name, &guard.vars, lowest, REHEARSAL, REHEARSAL, now),
+            rollback: true,
+            rollout_timeout: guard.rollout_timeout,
+            dry_run: true,
+            patience: REHEARSAL_PATIENCE,
+            permit,
+        }
+    }
 }
 
 impl std::fmt::Debug for ChangePlan {

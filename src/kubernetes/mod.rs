@@ -10,6 +10,7 @@
 //! - `election`: who leads where there are several replicas, by a Lease
 //! - `access`: what a configuration must be permitted to do
 //! - `surroundings`: what only preflight looks at: the API server itself, Istio's parts, certificates
+//! - `manifest`: an object as it is kept outside the cluster; `yaml` writes it, `snapshot` reads them from the cluster, `restore` puts them back
 //! - `share`: where the traffic is now; `announce`: Events; `variables`: what the steps' texts can hold
 //!
 //! Nothing here decides whether to act.
@@ -27,6 +28,7 @@ mod dynamic;
 pub mod election;
 mod error;
 mod gitops;
+mod manifest;
 mod object;
 mod restore;
 pub mod rollout;
@@ -37,6 +39,7 @@ mod step;
 mod surroundings;
 mod variables;
 mod virtual_service;
+mod yaml;
 
 use std::sync::Arc;
 
@@ -49,6 +52,8 @@ pub use election::{Election, ElectionEvent, Leadership, LeaseSettings, LossReaso
 pub use error::{CallError, Cause};
 pub use manifest::Manifest;
 pub use object::{Kind, ObjectRef};
+pub use restore::{Live, PutBack};
+pub use snapshot::Backup;
 pub use surroundings::{Certificate, Readiness, TlsCertificate};
 pub use variables::variables;
 

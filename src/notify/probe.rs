@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use tokio::time::timeout;
 
@@ -23,44 +25,54 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// mail server is greeted and logged in to. Errors say what was tried and what to do, and never a secret or the path of an address.
 pub async fn probe(receivers: &[Receiver]) -> Vec<(String, Result<(), String>)> {
     let addresses = Arc::default();
-    of_all(receivers, &addresses, async |_, courier| courier.probe().await.map_err(Failure::into_text)).await
+    let probe = |_, courier: Arc<dyn Courier>| async move { courier.probe().await.map_err(Failure::into_text) }.boxed();
+    of_all(receivers, &addresses, probe).await
 }
 
 /// Sends every receiver one notification, whatever it filters, that says that it is a test. It is tried once.
 pub async fn send_test(receivers: &[Receiver], addresses: Addresses) -> Vec<(String, Result<(), String>)> {
     let addresses = Arc::new(addresses);
     let notification = Arc::new(test(Timestamp::now()));
-    of_all(receivers, &addresses, async |receiver, courier| {
-        let recipients = recipients(&receiver.channel);
-        let sent = recipients.iter().map(async |recipient| {
-            let entry = Entry::new(&receiver.name, recipient.as_deref(), notification.time, Arc::clone(&notification));
-            let body = courier.prepare(&entry)?;
-            courier.deliver(&entry, &body).await
-        });
-        let failed = join_all(sent).await.into_iter().filter_map(Result::err).map(Failure::into_text);
-        let failed = failed.collect::<Vec<_>>().join("; ");
-        if failed.is_empty() { Ok(()) } else { Err(failed) }
-    })
-    .await
+    let send = |receiver: Receiver, courier: Arc<dyn Courier>| {
+        let notification = Arc::clone(&notification);
+        async move {
+            let mut failed = Vec::new();
+            for recipient in recipients(&receiver.channel) {
+                let entry =
+                    Entry::new(&receiver.name, recipient.as_deref(), notification.time, Arc::clone(&notification));
+                let sent = match courier.prepare(&entry) {
+                    Ok(body) => courier.deliver(&entry, &body).await,
+                    Err(failure) => Err(failure),
+                };
+                failed.extend(sent.err().map(Failure::into_text));
+            }
+            if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+        }
+        .boxed()
+    };
+    of_all(receivers, &addresses, send).await
 }
 
 /// Does the same with each receiver, all at once, and names each with what came of it.
 async fn of_all(
     receivers: &[Receiver],
     addresses: &Arc<Addresses>,
-    what: impl AsyncFn(&Receiver, &dyn Courier) -> Result<(), String>,
+    what: impl Fn(Receiver, Arc<dyn Courier>) -> BoxFuture<'static, Result<(), String>>,
 ) -> Vec<(String, Result<(), String>)> {
-    let what = &what;
-    join_all(receivers.iter().map(|receiver| async move {
-        let done = match make_courier(receiver, addresses) {
-            Ok(courier) => timeout(PATIENCE, what(receiver, &*courier))
-                .await
-                .unwrap_or_else(|_| Err(format!("it was not done within {PATIENCE:?}; see what its server waits for"))),
-            Err(findings) => Err(in_one_line(&findings)),
-        };
-        (receiver.name.clone(), done)
-    }))
-    .await
+    let mut under_way = FuturesOrdered::new();
+    for receiver in receivers {
+        let begun = make_courier(receiver, addresses).map(|courier| what(receiver.clone(), courier));
+        under_way.push_back(async move {
+            let done = match begun {
+                Ok(begun) => timeout(PATIENCE, begun).await.unwrap_or_else(|_| {
+                    Err(format!("it was not done within {PATIENCE:?}; see what its server waits for"))
+                }),
+                Err(findings) => Err(in_one_line(&findings)),
+            };
+            (receiver.name.clone(), done)
+        });
+    }
+    under_way.collect().await
 }
 
 fn in_one_line(findings: &[Finding]) -> String {

@@ -68,8 +68,8 @@ impl Document {
         serde_json::from_str::<Writer>(text).ok().map(|w| w.writer)
     }
 
-    /// The document as text of at most `limit` bytes. For that the oldest closed incidents are left out, then dead letters and pages of
-    /// little worth, then lines of the open incidents' timelines, and no more of them than it takes; says how many things were.
+    /// The document as text of at most `limit` bytes. For that the objects saved for closed incidents are left out, then the oldest closed
+    /// incidents, then dead letters and pages of little worth, then lines of the open incidents' timelines and their saved objects, and no more of them than it takes; says how many things were.
     ///
     /// The error is a document that cannot be written at all.
     pub fn text(&self, limit: usize) -> Result<(String, usize), String> {
@@ -99,12 +99,15 @@ impl Document {
 
     /// Leaves out what is worth least, and says how many bytes that frees, give or take a comma. None when all that is left is needed.
     fn leave_out(&mut self) -> Option<usize> {
+        if let Some(freed) = self.engine.drop_oldest_snapshot() {
+            return Some(freed);
+        }
         match self.engine.drop_oldest_closed() {
             Some(incident) => Some(serde_json::to_string(&incident).map_or(0, |text| text.len() + ",".len())),
             None => match self.outbox.drop_least() {
                 Some(freed) => Some(freed),
                 // The time of a line takes about as much as its frame.
-                None => self.engine.shorten_open().map(|line| line.len()),
+                None => self.engine.shorten_open().map(|line| line.len()).or_else(|| self.engine.drop_open_snapshot()),
             },
         }
     }

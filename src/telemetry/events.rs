@@ -64,6 +64,13 @@ pub enum Event<'a> {
         /// Everything that is wrong with it.
         findings: &'a [crate::config::Finding],
     },
+    /// An object could not be saved before it is changed. The change does not wait for that.
+    NotSaved {
+        /// The guard.
+        guard: &'a str,
+        /// What was tried, on what, and why it failed.
+        error: &'a str,
+    },
     /// An Event could not be left on an object.
     NotAnnounced {
         /// The object.
@@ -196,6 +203,9 @@ impl Event<'_> {
                     error!(%finding, "The new configuration is refused, the old one stays");
                 }
             }
+            Self::NotSaved { guard, error } => {
+                warn!(guard, error, "An object is changed without having been saved before");
+            }
             Self::NotAnnounced { object, error } => {
                 warn!(object, %error, "Could not leave a Kubernetes Event");
             }
@@ -292,6 +302,23 @@ fn decided(record: &Record) {
             warn!(guard, incident, attempt, step, error, delay_seconds, "The rollback failed and is tried again");
         }
         Record::Ignored { guard, reason } => info!(guard, reason, "Ignored"),
+        Record::Readiness { guard, ready: true, detail } if detail.is_empty() => {
+            info!(guard, "A rollback would work");
+        }
+        Record::Readiness { guard, ready: true, detail } => {
+            warn!(guard, detail, "A rollback would work, and this is worth a look");
+        }
+        Record::Readiness { guard, ready: false, detail } => {
+            error!(guard, detail, "A rollback would fail now");
+        }
+        Record::Shift { guard, incident, result, detail } => {
+            counter!(names::SHIFTS, "guard" => guard.clone(), "result" => *result).increment(1);
+            if *result == "shifted" {
+                info!(guard, incident, result, detail, "Traffic is shifted");
+            } else {
+                warn!(guard, incident, result, detail, "The shift is not done");
+            }
+        }
         Record::Rollback { guard, incident, result, took } => {
             counter!(names::ROLLBACKS, "guard" => guard.clone(), "result" => *result).increment(1);
             if let Some(took) = took {
@@ -370,6 +397,8 @@ impl Status<'_> {
                 gauge!(names::GUARD_STATE, "guard" => name.clone(), "state" => state.as_str())
                     .set(f64::from(u8::from(state == guard.state)));
             }
+            let ready = guard.ready.map_or(f64::NAN, |ready| f64::from(u8::from(ready)));
+            gauge!(names::ROLLBACK_READY, "guard" => name.clone()).set(ready);
             gauge!(names::TRAFFIC_PERCENTAGE, "guard" => name.clone())
                 .set(guard.percentage.map_or(f64::NAN, f64::from));
             for trigger in &guard.triggers {

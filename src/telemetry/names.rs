@@ -15,6 +15,8 @@ pub const TRIGGER_FOR: &str = "ripcord_trigger_for_seconds";
 pub const TRIGGER_VERDICT: &str = "ripcord_trigger_verdict";
 pub const GUARD_STATE: &str = "ripcord_guard_state";
 pub const TRAFFIC_PERCENTAGE: &str = "ripcord_traffic_percentage";
+pub const ROLLBACK_READY: &str = "ripcord_rollback_ready";
+pub const SHIFTS: &str = "ripcord_shifts_total";
 pub const ROLLBACKS: &str = "ripcord_rollbacks_total";
 pub const ROLLBACK_DURATION: &str = "ripcord_rollback_duration_seconds";
 pub const NOTIFICATIONS: &str = "ripcord_notifications_total";
@@ -44,6 +46,11 @@ pub fn describe() {
     describe_gauge!(TRIGGER_VERDICT, "1 for the present verdict: breach, band, clear or unknown; 0 for the others");
     describe_gauge!(GUARD_STATE, "1 for the present state of the guard, 0 for the others");
     describe_gauge!(TRAFFIC_PERCENTAGE, "The share of the traffic on the new path, in percent; NaN while unknown");
+    describe_gauge!(
+        ROLLBACK_READY,
+        "1 when a rollback would work, as it was last tried, 0 when it would fail; NaN until it was tried"
+    );
+    describe_counter!(SHIFTS, "Steps of the migration, by result: shifted, failed, cut_short");
     describe_counter!(
         ROLLBACKS,
         "Rollbacks, by result: started, succeeded, failed, verified, not_recovered, cannot_see, at_target, resumed, abandoned"

@@ -37,7 +37,9 @@ use crate::telemetry::{self, Metrics};
 
 use super::{Failure, runtime};
 
-use setting::{Addresses, Folder, SPEED};
+use setting::{Addresses, SPEED};
+
+use super::scratch::Folder;
 use story::Story;
 
 /// How long the daemon may take to listen, and to stop: far longer than a loaded machine needs.
@@ -84,6 +86,7 @@ async fn play(listen: SocketAddr) -> anyhow::Result<()> {
         cluster: cluster.clone(),
         clock,
         dry_run: false,
+        by_hand: false,
         metrics: Metrics::start()?,
         listening: Some(listening),
         stop: Some(stopped),

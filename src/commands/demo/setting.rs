@@ -1,10 +1,7 @@
 //! What the demo is made of: the configuration, the components, their objects.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use anyhow::Context as _;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::cluster::deployment_path;
@@ -119,33 +116,6 @@ fn deployment_object(guard: &str) -> Value {
             },
         },
     })
-}
-
-/// A folder that is removed with everything in it when it is dropped.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    /// A new folder among the temporary files.
-    pub fn create() -> anyhow::Result<Self> {
-        let name = format!("ripcord-demo-{}-{}", std::process::id(), Timestamp::now().as_nanosecond());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).with_context(|| format!("cannot create the folder {}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    /// Writes a file into it.
-    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be removed is among the temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

@@ -2,21 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
 
 use crate::config::{Guard, Settings};
-use crate::engine::{Progress, StepReport, StepResult, Unknown};
-use crate::kubernetes::{self, ChangePlan, Cluster};
+use crate::engine::{StepReport, StepResult, Unknown};
+use crate::kubernetes::{ChangePlan, Cluster};
 
 use super::CONCURRENT_CALLS;
 use super::check::{Area, Check};
 use super::clock::{self, Asked};
-
-/// How long the API server may take to say what it would do with one change: its admission webhooks may need up to 30 s.
-const PATIENCE: Duration = Duration::from_secs(35);
 
 /// What is said of the guards.
 #[derive(Default)]
@@ -59,48 +55,23 @@ pub(super) async fn reach() -> (Option<Cluster>, Vec<Check>) {
 pub(super) async fn look(cluster: Option<&Cluster>, settings: &Settings) -> Guards {
     let Some(cluster) = cluster else { return Guards::default() };
     let each = settings.guards.iter().map(|guard| async move {
-        let (share, steps) = futures::join!(cluster.share(&guard.steps), rehearse_guard(cluster, guard));
-        (guard, share, steps)
+        let plan = ChangePlan::rehearsal(guard, Timestamp::now(), Arc::new(|| true));
+        let (share, steps, warnings) =
+            futures::join!(cluster.share(&guard.steps), cluster.rehearse(&plan), cluster.gitops(&guard.steps));
+        (guard, share, steps, warnings)
     });
     let mut guards = Guards::default();
     let mut all = futures::stream::iter(each).buffered(CONCURRENT_CALLS);
-    while let Some((guard, share, steps)) = all.next().await {
+    while let Some((guard, share, steps, warnings)) = all.next().await {
         guards.checks.push(said_of_share(guard, &share));
         guards.shares.extend(share.ok().map(|share| (guard.name.clone(), share)));
-        // The reports are in the order of the steps, as far as they go.
-        let of_steps =
-            guard.steps.iter().enumerate().map(|(n, step)| said_of_step(&guard.name, &step.name(), steps.get(n)));
-        guards.checks.extend(of_steps);
+        guards.checks.extend(steps.iter().map(|report| said_of_step(&guard.name, report)));
+        guards.checks.extend(warnings.into_iter().map(|warning| {
+            let hint = "Ripcord pages when its rollback is undone, and does not fight over it";
+            Area::Cluster.warn(format!("{}: GitOps", guard.name), warning, hint)
+        }));
     }
     guards
-}
-
-/// What the API server would do with the guard's rollback, step by step. Nothing is changed.
-async fn rehearse_guard(cluster: &Cluster, guard: &Guard) -> Vec<StepReport> {
-    let plan = plan(guard);
-    let mut reports = Vec::new();
-    let report = |progress| {
-        if let Progress::Step(step) = progress {
-            reports.push(step);
-        }
-    };
-    cluster.carry_out(&plan, report, std::future::pending()).await;
-    reports
-}
-
-/// The guard's rollback to its last rung, as a dry run.
-fn plan(guard: &Guard) -> ChangePlan {
-    let lowest = guard.engine.rollback.percentages.last().copied().unwrap_or(0);
-    let name = "preflight";
-    ChangePlan {
-        steps: guard.steps.clone(),
-        vars: kubernetes::variables(&guard.name, &guard.vars, lowest, name, name, Timestamp::now()),
-        rollback: true,
-        rollout_timeout: guard.rollout_timeout,
-        dry_run: true,
-        patience: PATIENCE,
-        permit: Arc::new(|| true),
-    }
 }
 
 fn said_of_share(guard: &Guard, share: &Result<u8, Unknown>) -> Check {
@@ -116,12 +87,8 @@ fn said_of_share(guard: &Guard, share: &Result<u8, Unknown>) -> Check {
     }
 }
 
-fn said_of_step(guard: &str, step: &str, report: Option<&StepReport>) -> Check {
-    let what = format!("{guard}: {step}");
-    let Some(report) = report else {
-        let hint = "a step that fails ends the rehearsal: mend the one before";
-        return Area::Cluster.warn(what, "not rehearsed: a step before it failed", hint);
-    };
+fn said_of_step(guard: &str, report: &StepReport) -> Check {
+    let what = format!("{guard}: {}", report.step);
     let detail = report.detail.clone();
     match report.result {
         StepResult::Failed | StepResult::Planned => Area::Cluster.fail(
@@ -142,21 +109,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_fails_and_one_that_was_not_reached_are_not_well() {
+    fn a_step_that_fails_is_not_well() {
         let report = |result, detail: Option<&str>| StepReport {
             step: "s".to_owned(),
             result,
             detail: detail.map(str::to_owned),
         };
-        let said = |report: Option<&StepReport>| {
-            let check = said_of_step("shop", "s", report);
+        let said = |report: &StepReport| {
+            let check = said_of_step("shop", report);
             (check.result, check.detail)
         };
         for result in [StepResult::WouldChange, StepResult::AlreadyThere, StepResult::Absent] {
-            assert_eq!(said(Some(&report(result, None))), (check::Result::Ok, result.as_str().to_owned()));
+            assert_eq!(said(&report(result, None)), (check::Result::Ok, result.as_str().to_owned()));
         }
         let failed = report(StepResult::Failed, Some("no container x"));
-        assert_eq!(said(Some(&failed)), (check::Result::Fail, "no container x".to_owned()));
-        assert_eq!(said(None).0, check::Result::Warn);
+        assert_eq!(said(&failed), (check::Result::Fail, "no container x".to_owned()));
     }
 }

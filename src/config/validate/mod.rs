@@ -28,10 +28,10 @@ use super::problems::Problems;
 use super::raw;
 use super::suggest;
 use super::units::say;
-use super::{Evaluation, Http, LoadOptions, Settings, defaults};
+use super::{Evaluation, Http, LoadOptions, Readiness, Settings, defaults};
 
 /// The keys at the top, for the suggestions.
-const TOP: [&str; 10] = [
+const TOP: [&str; 11] = [
     "prometheus",
     "evaluation",
     "defaults",
@@ -40,6 +40,7 @@ const TOP: [&str; 10] = [
     "links",
     "http",
     "heartbeat",
+    "readiness",
     "state",
     "leader_election",
 ];
@@ -75,6 +76,7 @@ pub(super) fn settings(
     let http = http(&raw.http, options, problems);
     let links = addresses::links(&raw.links, problems);
     let heartbeat = heartbeat::heartbeat(&raw.heartbeat, interval, options, problems);
+    let readiness = readiness(&raw.readiness, problems);
     let state = state::state(&raw.state, problems);
     let leader_election = state::leader_election(&raw, problems);
     Some(Settings {
@@ -85,6 +87,7 @@ pub(super) fn settings(
         http: http?,
         links: links?,
         heartbeat: heartbeat?,
+        readiness: readiness?,
         state: state?,
         leader_election: leader_election?,
         warnings: Vec::new(),
@@ -123,6 +126,24 @@ fn evaluation(field: &Field<raw::Evaluation>, problems: &mut Problems) -> Option
         ok = false;
     }
     ok.then_some(Evaluation { interval, offset, blind_after })
+}
+
+fn readiness(field: &Field<raw::Readiness>, problems: &mut Problems) -> Option<Readiness> {
+    let at = match field {
+        Field::Wrong => return None,
+        Field::Missing => return Some(Readiness { interval: defaults::READINESS_INTERVAL }),
+        Field::Given(at) => at,
+    };
+    let interval = at.value.interval.or_default(defaults::READINESS_INTERVAL)?;
+    let message = if interval < defaults::MIN_READINESS_INTERVAL {
+        format!("{} is too short; the least is {}", say(interval), say(defaults::MIN_READINESS_INTERVAL))
+    } else if interval > defaults::MAX_READINESS_INTERVAL {
+        format!("{} is too long; the most is {}", say(interval), say(defaults::MAX_READINESS_INTERVAL))
+    } else {
+        return Some(Readiness { interval });
+    };
+    problems.error(&at.path.key("interval"), message);
+    None
 }
 
 fn http(field: &Field<raw::Http>, options: LoadOptions, problems: &mut Problems) -> Option<Http> {

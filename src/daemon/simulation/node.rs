@@ -465,7 +465,8 @@ impl Node {
         }
         let window = value.map(Evidence::Value).ok_or(Unknown::NoSeries);
         let reading = Reading { window, confirm: None, baseline: None };
-        Observation { share, readings: [("bad".to_owned(), reading.clone()), ("odd".to_owned(), reading)].into() }
+        let readings = [("bad".to_owned(), reading.clone()), ("odd".to_owned(), reading)].into();
+        Observation { share, readings, drift: Vec::new() }
     }
 
     fn tick(&mut self, world: &mut World) {

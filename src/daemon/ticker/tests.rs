@@ -118,7 +118,7 @@ receivers: {{people: {{webhook: {{url: "http://{address}/"}}}}}}
         let (_world, worlds) = watch::channel(World::new(settings).unwrap());
         let (orders, taken) = watch::channel(CatchUp { generation: 0, since: (owed > 0).then_some(since) });
         let (out, measured) = mpsc::channel(1);
-        tokio::spawn(tick(clock, worlds, taken, Shares::default(), out));
+        tokio::spawn(tick(clock, worlds, taken, Shares::new(watch::channel(Vec::new()).1), out));
         Self { server, clock, orders, _world, measured }
     }
 

@@ -32,6 +32,7 @@ impl Guard {
         actions: &mut Vec<Action>,
     ) {
         let mut incident = self.new_incident(IncidentKind::Rollback, reason, facts, now);
+        self.cut_shift_short("a rollback comes first", now, actions);
         self.retire(now);
         incident.from_percentage = self.share.as_ref().ok().copied();
         incident.dry_run = rules.dry_run;
@@ -69,6 +70,8 @@ impl Guard {
                 delay,
                 // Nothing is changed in the rest of a story that was told as a dry run either.
                 dry_run: incident.dry_run,
+                rollback: true,
+                saved: incident.snapshot.iter().map(|saved| saved.object.clone()).collect(),
             })
         })
     }
@@ -76,6 +79,10 @@ impl Guard {
     /// How far the change has come.
     pub fn report(&mut self, report: ChangeReport, now: Timestamp, rules: Rules) -> Vec<Action> {
         let mut actions = Vec::new();
+        if self.is_of_the_shift(&report) {
+            self.shift_report(report, now, &mut actions);
+            return actions;
+        }
         let current = self.state == GuardState::RollingBack
             && self.incident.as_ref().is_some_and(|i| i.id == report.incident && i.attempt == report.attempt);
         if !current {
@@ -87,6 +94,10 @@ impl Guard {
         }
         let Some(incident) = &mut self.incident else { return actions };
         match report.progress {
+            Progress::Saved(objects) => {
+                incident.keep(objects);
+                actions.push(Action::Journal);
+            }
             Progress::Step(step) => {
                 incident.note(now, format!("{}: {}", step.step, step.result.as_str()));
                 incident.note_step(step);

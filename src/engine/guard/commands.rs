@@ -15,8 +15,14 @@ impl Guard {
     pub fn command(&mut self, command: Command, now: Timestamp, rules: Rules) -> Vec<Action> {
         let mut actions = Vec::new();
         match command {
-            Command::Rollback { reason, percentage } => {
+            Command::Rollback { once: true, .. } if self.why_not_again().is_some() => {
+                actions.extend(self.why_not_again().map(|why| self.ignored(why)));
+            }
+            Command::Rollback { reason, percentage, .. } => {
                 self.roll_back_by_hand(&reason, percentage, now, rules, &mut actions)
+            }
+            Command::Shift { reason, percentage, force } => {
+                self.shift(&reason, percentage, force, now, rules, &mut actions);
             }
             Command::Rearm => self.rearm(now, &mut actions),
             Command::Pause { until } => self.pause(until, now, &mut actions),
@@ -51,6 +57,19 @@ impl Guard {
         }
         self.pause = None;
         self.begin_rollback(to, format!("by hand: {}", words::bounded(reason)), Vec::new(), now, rules, actions);
+    }
+
+    /// Why who asks again and again is not obeyed again.
+    fn why_not_again(&self) -> Option<&'static str> {
+        match self.state {
+            GuardState::RollingBack | GuardState::Verifying => Some("a rollback is under way already"),
+            GuardState::RolledBack | GuardState::NotRecovered => {
+                Some("the guard was rolled back already, and is latched until a person re-arms it")
+            }
+            GuardState::Paused => Some("a person has paused the guard"),
+            GuardState::Watching if self.next_rung().is_none() => Some("the traffic is at its target already"),
+            GuardState::Watching => None,
+        }
     }
 
     pub(super) fn rearm(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
@@ -88,6 +107,7 @@ impl Guard {
             now,
         );
         actions.push(Action::Journal);
+        self.cut_shift_short("a person paused the guard", now, actions);
         if self.state == GuardState::RollingBack
             && let Some(incident) = &self.incident
         {

@@ -199,7 +199,13 @@ impl Guard {
     ) -> Incident {
         let mut id = incident::id(&self.settings.name, now);
         // The last of this second and not their number: older ones may be forgotten.
-        let last = self.closed.iter().chain(&self.incident).filter_map(|i| number_in_its_second(&i.id, &id)).max();
+        let last = self
+            .closed
+            .iter()
+            .chain(&self.incident)
+            .chain(&self.shift)
+            .filter_map(|i| number_in_its_second(&i.id, &id))
+            .max();
         if let Some(last) = last {
             id = format!("{id}-{}", last + 1);
         }

@@ -2,12 +2,15 @@
 //!
 //! - here: what it remembers, and what happens at each tick
 //! - `firing`: what a tick sets off; `change`: a rollback under way; `verify`: after it; `commands`: what a person asks for
+//! - `shift`: a step of the migration; `readiness`: whether a rollback would work
 //! - `recall`: what is remembered of a guard, and how it goes on from that with other settings
 
 mod change;
 mod commands;
 mod firing;
+mod readiness;
 mod recall;
+mod shift;
 mod verify;
 
 use std::time::Duration;
@@ -21,6 +24,9 @@ use super::input::{Observation, TickKind, Unknown};
 use super::settings::{GuardSettings, Measure, TriggerAction, TriggerSettings};
 use super::trigger::{Assessment, Clocks, Verdict, since};
 use super::words;
+
+pub(super) use readiness::{Readiness, Unready};
+pub use verify::Watched;
 
 /// Closed incidents kept of one guard, for the status and the API.
 const KEPT_INCIDENTS: usize = 20;
@@ -86,7 +92,11 @@ pub(super) struct Guard {
     pub state: GuardState,
     pub share: Result<u8, Unknown>,
     pub incident: Option<Incident>,
+    /// A step of the migration that is under way.
+    pub shift: Option<Incident>,
     pub closed: Vec<Incident>,
+    /// Whether a rollback would work, as it was last tried.
+    pub readiness: Readiness,
     pub last_tick: Option<Timestamp>,
     /// When the clocks were last started from nothing: what was measured until then is not wanted as history.
     anew_since: Option<Timestamp>,
@@ -171,7 +181,9 @@ impl Guard {
             state: GuardState::Watching,
             share: Err(Unknown::NotObserved),
             incident: None,
+            shift: None,
             closed: Vec::new(),
+            readiness: Readiness::default(),
             last_tick: None,
             anew_since: None,
             pause: None,
@@ -276,7 +288,7 @@ impl Guard {
                 }
                 _ => {}
             }
-            self.watch_the_change(now, rules, &mut actions);
+            self.watch_the_change(&observation.drift, now, rules, &mut actions);
             self.watch_while_latched(now, &mut actions);
         }
         self.fire_pages(&may_act, now, rules, &mut actions);
@@ -371,12 +383,17 @@ impl Guard {
 
     /// Closes the open incident, if there is one.
     fn retire(&mut self, now: Timestamp) {
-        if let Some(mut incident) = self.incident.take() {
-            incident.closed_at.get_or_insert(now);
-            self.closed.push(incident);
-            if self.closed.len() > KEPT_INCIDENTS {
-                self.closed.remove(0);
-            }
+        if let Some(incident) = self.incident.take() {
+            self.close(incident, now);
+        }
+    }
+
+    /// Keeps an incident that is over.
+    fn close(&mut self, mut incident: Incident, now: Timestamp) {
+        incident.closed_at.get_or_insert(now);
+        self.closed.push(incident);
+        if self.closed.len() > KEPT_INCIDENTS {
+            self.closed.remove(0);
         }
     }
 

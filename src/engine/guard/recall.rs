@@ -12,7 +12,7 @@ use super::super::input::Unknown;
 use super::super::memory::{GuardMemory, TriggerMemory};
 use super::super::settings::{GuardSettings, TriggerSettings};
 use super::super::words;
-use super::{Guard, GuardState, Rules, Trigger};
+use super::{Guard, GuardState, Readiness, Rules, Trigger};
 
 impl Guard {
     /// What must outlive the process.
@@ -23,6 +23,8 @@ impl Guard {
             pause: self.pause.clone(),
             share: self.share.as_ref().ok().copied(),
             incident: self.incident.clone(),
+            shift: self.shift.clone(),
+            unready: self.readiness.told.clone(),
             closed: self.closed.clone(),
             last_tick: self.last_tick,
             anew_since: self.anew_since,
@@ -60,6 +62,8 @@ impl Guard {
         }
         guard.share = memory.share.ok_or(Unknown::NotObserved);
         guard.incident = memory.incident;
+        guard.shift = memory.shift;
+        guard.readiness = Readiness::recall(memory.unready);
         guard.closed = memory.closed;
         guard.last_tick = memory.last_tick;
         guard.anew_since = memory.anew_since;
@@ -74,6 +78,7 @@ impl Guard {
     pub fn reload(self, settings: GuardSettings, now: Timestamp, rules: Rules) -> (Self, Vec<Action>) {
         let (mut guard, actions) = Self::recall(settings, self.memory(), now, rules);
         guard.share = self.share;
+        guard.readiness = self.readiness;
         for old in self.triggers {
             let same = guard.triggers.iter_mut().find(|t| {
                 t.settings.name == old.settings.name && t.settings.fingerprint() == old.settings.fingerprint()
@@ -113,13 +118,17 @@ impl Guard {
 
     /// Goes on with a rollback that was under way when the process ended. Steps that are done already are found so.
     pub fn take_up(&mut self, now: Timestamp, rules: Rules) -> Vec<Action> {
-        let Some(incident) = &mut self.incident else { return Vec::new() };
+        let mut actions = Vec::new();
+        // Whoever asked for it has gone with the process, and may have moved traffic otherwise since.
+        self.cut_shift_short("Ripcord was restarted: look at the share", now, &mut actions);
+        let Some(incident) = &mut self.incident else { return actions };
         if self.state != GuardState::RollingBack {
-            return Vec::new();
+            return actions;
         }
         if rules.dry_run && !incident.dry_run {
             let text = format!("the rollback {} began for real: a dry run does not go on with it", incident.id);
-            return vec![self.ignored(text)];
+            actions.push(self.ignored(text));
+            return actions;
         }
         incident.take_up(now, "taken up again after a restart or a change of leader");
         let record = Record::Rollback {
@@ -128,7 +137,7 @@ impl Guard {
             result: "resumed",
             took: None,
         };
-        let mut actions = vec![Action::Journal];
+        actions.push(Action::Journal);
         actions.extend(self.order(Duration::ZERO, rules));
         actions.push(Action::Record(record));
         actions
@@ -187,6 +196,9 @@ impl GuardMemory {
         for (name, trigger) in self.triggers {
             let gone = format!("{} is no longer watched", name.replace('_', " "));
             actions.extend(trigger.end(guard, &gone, now, rules));
+        }
+        if let Some(shift) = &self.shift {
+            actions.push(Action::AbandonChange { guard: guard.to_owned(), incident: shift.id.clone() });
         }
         let Some(incident) = self.incident else { return actions };
         if moving(self.state) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::action::{Action, Event, Record, Severity};
 use super::super::incident::{Page, Verification};
-use super::super::input::{Observation, Unknown};
+use super::super::input::{Drift, Observation, Unknown};
 use super::super::settings::TriggerAction;
 use super::super::trigger::{Verdict, since};
 use super::super::words;
@@ -14,6 +14,21 @@ use super::{Guard, GuardState, Rules};
 
 /// A share above the target is believed after this many ticks in a row: the first may have been read before the change.
 const TICKS_TO_BELIEVE_REVERTED: u32 = 2;
+
+/// A rollback that is done, and is watched for somebody to undo it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The guard.
+    pub guard: String,
+    /// The incident.
+    pub incident: String,
+    /// The share that it went to, in percent.
+    pub percentage: u8,
+    /// Why, as the objects' own records have it.
+    pub reason: String,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+}
 
 impl Guard {
     /// Did it help? Only data younger than the change counts.
@@ -161,33 +176,61 @@ impl Guard {
         }
     }
 
+    /// The rollback that is done and watched, if there is one.
+    pub fn watched(&self, now: Timestamp) -> Option<Watched> {
+        if !matches!(self.state, GuardState::Verifying | GuardState::RolledBack | GuardState::NotRecovered) {
+            return None;
+        }
+        let incident = self.incident.as_ref().filter(|incident| !incident.dry_run && !incident.reverted)?;
+        let watched = since(incident.completed_at?, now) <= self.settings.rollback.drift_watch;
+        watched.then(|| Watched {
+            guard: self.settings.name.clone(),
+            incident: incident.id.clone(),
+            percentage: incident.to_percentage,
+            reason: incident.reason.clone(),
+            decided_at: incident.opened_at,
+        })
+    }
+
     /// A change that somebody undid is paged, once. Ripcord does not fight.
-    pub(super) fn watch_the_change(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
-        if !matches!(self.state, GuardState::Verifying | GuardState::RolledBack | GuardState::NotRecovered)
-            || rules.dry_run
-        {
+    pub(super) fn watch_the_change(
+        &mut self,
+        drift: &[Drift],
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        // A person who shifts traffic since undoes nothing unseen.
+        let moved = self.shift.is_some();
+        if rules.dry_run || moved {
             return;
         }
-        let (Ok(share), Some(incident)) = (&self.share, &mut self.incident) else { return };
-        let Some(completed_at) = incident.completed_at else { return };
-        let above = *share > incident.to_percentage;
-        let seen = if above { (incident.seen_above_target + 1).min(TICKS_TO_BELIEVE_REVERTED) } else { 0 };
+        let watched = self.watched(now).is_some();
+        let Some(incident) = &mut self.incident else { return };
+        if incident.completed_at.is_none() || self.state == GuardState::RollingBack {
+            return;
+        }
+        let risen = self.share.as_ref().ok().filter(|share| **share > incident.to_percentage);
+        let undone = risen.is_some() || !drift.is_empty();
+        // Where the share cannot be read and nothing else shows, nothing is known.
+        if !undone && self.share.is_err() {
+            return;
+        }
+        let seen = if undone { (incident.seen_above_target + 1).min(TICKS_TO_BELIEVE_REVERTED) } else { 0 };
         if incident.seen_above_target != seen {
             incident.seen_above_target = seen;
             actions.push(Action::Journal);
         }
-        if !above {
-            return;
-        }
-        let watched = since(completed_at, now) <= self.settings.rollback.drift_watch;
-        if incident.reverted || !watched || incident.seen_above_target < TICKS_TO_BELIEVE_REVERTED {
+        if !watched || incident.seen_above_target < TICKS_TO_BELIEVE_REVERTED {
             return;
         }
         incident.reverted = true;
-        let summary = format!(
-            "{}: somebody undid the rollback: the share is {share} % again and not {} %",
-            self.settings.name, incident.to_percentage
-        );
+        incident.drift = drift.to_vec();
+        let mut what: Vec<String> = Vec::new();
+        what.extend(risen.map(|share| format!("the share is {share} % again and not {} %", incident.to_percentage)));
+        what.extend(drift.iter().map(in_words));
+        let summary =
+            words::bounded(&format!("{}: somebody undid the rollback: {}", self.settings.name, what.join("; ")));
         let page = incident.page(
             now,
             Page {
@@ -200,5 +243,13 @@ impl Guard {
         );
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
+    }
+}
+
+/// `deployment_env sealos-system/terminal-controller: ISTIO_PERCENTAGE is 25, not 0 (set by kubectl)`.
+fn in_words(drift: &Drift) -> String {
+    match &drift.who {
+        Some(who) => format!("{}: {} (set by {who})", drift.step, drift.what),
+        None => format!("{}: {}", drift.step, drift.what),
     }
 }

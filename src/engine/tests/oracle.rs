@@ -295,6 +295,7 @@ proptest! {
             let observation = Observation {
                 share: step.share.ok_or(Unknown::NotObserved),
                 readings: [(trigger.name.clone(), step.reading)].into(),
+                drift: Vec::new(),
             };
             let kind = if step.live { TickKind::Live } else { TickKind::History };
             let tick = Tick { at, kind, guards: [("terminal".to_owned(), observation)].into() };

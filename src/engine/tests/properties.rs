@@ -176,7 +176,7 @@ fn observation(weather: Weather, share: Option<u8>) -> Option<Observation> {
     let errors = Reading { window: errors.clone(), confirm: Some(errors), baseline: None };
     let memory = Reading { window: memory, confirm: None, baseline: None };
     let readings = [("error_rate".to_owned(), errors), ("memory".to_owned(), memory)].into();
-    Some(Observation { share: share.ok_or(Unknown::Cluster("503".to_owned())), readings })
+    Some(Observation { share: share.ok_or(Unknown::Cluster("503".to_owned())), readings, drift: Vec::new() })
 }
 
 /// What was told of one incident.
@@ -467,7 +467,9 @@ impl World {
 
     fn command(&mut self, guard: usize, asked: &Asked) {
         let command = match asked {
-            Asked::Rollback(percentage) => Command::Rollback { reason: "a try".to_owned(), percentage: *percentage },
+            Asked::Rollback(percentage) => {
+                Command::Rollback { reason: "a try".to_owned(), percentage: *percentage, once: false }
+            }
             Asked::Rearm => Command::Rearm,
             Asked::Pause(time) => Command::Pause { until: self.at + seconds(*time) },
             Asked::Resume => Command::Resume,

@@ -20,6 +20,10 @@
 //! | `again`, `older` | the last tick once more, and one that is a second older |
 //! | `share 25`, `share ?` | the share as it is read from now on |
 //! | `rearm`, `resume`, `ack`, `pause 10m`, `by hand`, `by hand 50` | commands |
+//! | `shift 40`, `force 40`, `alert` | commands: a step of the migration, the same by force, a rollback as alerting systems ask for it |
+//! | `drift kubectl`, `no drift` | what is found of the watched rollback from now on |
+//! | `ready`, `not ready step_a step_b` | what came of trying whether a rollback would work |
+//! | `saved` | a report of the present attempt: the objects were saved |
 //! | `completed` | the same; the share is there (of a single guard) |
 //! | `changed`, `would change`, `already there`, `accepted`, `failed` | reports of the present attempt |
 //! | `old completed` | a report of the attempt before |
@@ -126,6 +130,7 @@ pub struct Scenario {
     triggers: Vec<Vec<TriggerSettings>>,
     settings: Settings,
     share: Result<u8, Unknown>,
+    drift: Vec<Drift>,
     /// Failed and total requests of every second so far.
     flow: Vec<(f64, f64)>,
     ids: BTreeSet<String>,
@@ -144,6 +149,7 @@ impl Scenario {
             triggers: Vec::new(),
             settings: settings.clone(),
             share: Ok(25),
+            drift: Vec::new(),
             flow: Vec::new(),
             last_tick: None,
             ids: BTreeSet::new(),
@@ -215,6 +221,14 @@ impl Scenario {
                 self.feed(Input::Tick(tick), self.time());
             }
             Some(("share", share)) => self.share = share.parse().map_err(|_| Unknown::Cluster("timed out".to_owned())),
+            Some(("drift", who)) => {
+                let (step, what) =
+                    ("deployment_env ns/terminal".to_owned(), "ISTIO_PERCENTAGE is 25, not 0".to_owned());
+                self.drift = vec![Drift { step, what, who: Some(who.to_owned()) }];
+            }
+            _ if rest == "no drift" => self.drift.clear(),
+            _ if rest == "ready" => self.readiness(&guard, ""),
+            Some(("not", steps)) => self.readiness(&guard, steps.strip_prefix("ready ").expect("steps")),
             Some(("wait", time)) => self.now += duration(time),
             _ if rest == "restart" => self.restart(self.settings.clone()),
             Some(("replay", phase)) => {
@@ -240,11 +254,25 @@ impl Scenario {
             Some(("by", hand)) => Command::Rollback {
                 reason: "a try".to_owned(),
                 percentage: hand.strip_prefix("hand ").map(|share| share.parse().unwrap()),
+                once: false,
             },
+            None if text == "alert" => {
+                Command::Rollback { reason: "complaints".to_owned(), percentage: None, once: true }
+            }
+            Some((how @ ("shift" | "force"), share)) => {
+                Command::Shift { reason: "day 3".to_owned(), percentage: share.parse().unwrap(), force: how == "force" }
+            }
             _ => return false,
         };
         self.feed(Input::Command { guard: guard.to_owned(), command }, self.time());
         true
+    }
+
+    fn readiness(&mut self, guard: &str, failing: &str) {
+        let problem = |step: &str| Problem { step: step.to_owned(), error: "refused".to_owned() };
+        let problems = failing.split_whitespace().map(problem).collect();
+        let report = ReadinessReport { guard: guard.to_owned(), problems, warnings: Vec::new() };
+        self.feed(Input::Readiness(report), self.time());
     }
 
     fn report(&mut self, guard: &str, text: &str, back: u32) {
@@ -255,6 +283,10 @@ impl Scenario {
             "changed" => stepped(StepResult::Changed),
             "would change" => stepped(StepResult::WouldChange),
             "already there" => stepped(StepResult::AlreadyThere),
+            "saved" => Progress::Saved(vec![SavedObject {
+                object: "Deployment ns/terminal".to_owned(),
+                yaml: "a: 1\n".to_owned(),
+            }]),
             "accepted" => Progress::Accepted,
             "completed" => Progress::Completed,
             "failed" => Progress::Failed { step, error: "refused".to_owned() },
@@ -286,7 +318,10 @@ impl Scenario {
                 if what != "absent" {
                     let readings =
                         self.triggers[index].iter().map(|t| (t.name.clone(), self.reading(t, what))).collect();
-                    guards.insert(self.names[index].clone(), Observation { share: self.share.clone(), readings });
+                    guards.insert(
+                        self.names[index].clone(),
+                        Observation { share: self.share.clone(), readings, drift: self.drift.clone() },
+                    );
                 }
             }
             let tick = Tick { at: self.time(), kind, guards };
@@ -346,8 +381,9 @@ impl Scenario {
                 | Action::Record(Record::Verdict { .. } | Record::Rollback { .. } | Record::Retrying { .. }) => {}
                 Action::Change(order) => {
                     let dry = if order.dry_run { ", dry run" } else { "" };
+                    let what = if order.rollback { "change" } else { "shift" };
                     lines.push(format!(
-                        "{}change to {} %, attempt {}{dry}",
+                        "{}{what} to {} %, attempt {}{dry}",
                         of(&order.guard),
                         order.percentage,
                         order.attempt
@@ -375,6 +411,10 @@ impl Scenario {
                     lines.push(format!("{}withheld {word}", of(guard)));
                 }
                 Action::Record(Record::Ignored { .. }) => lines.push("ignored".to_owned()),
+                Action::Record(Record::Shift { guard, result, .. }) => lines.push(format!("{}{result}", of(guard))),
+                Action::Record(Record::Readiness { guard, ready, .. }) => {
+                    lines.push(format!("{}{}", of(guard), if *ready { "is ready" } else { "is not ready" }));
+                }
             }
         }
         lines.into_iter().for_each(|line| self.say(line));

@@ -74,8 +74,8 @@ impl Call {
         let config_map = request.path.ends_with(&format!("/configmaps/{component}-config"));
         match self {
             Self::Journal => is_journal(component, request),
-            Self::PatchDeployment => request.method == "PATCH" && deployment,
-            Self::PatchConfigMap => request.method == "PATCH" && config_map,
+            Self::PatchDeployment => request.method == "PATCH" && !request.is_dry_run() && deployment,
+            Self::PatchConfigMap => request.method == "PATCH" && !request.is_dry_run() && config_map,
             Self::Read => request.method == "GET" && (deployment || config_map),
             Self::Announce => request.is("POST", "/events"),
         }

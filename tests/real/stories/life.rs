@@ -73,7 +73,11 @@ async fn a_stop_in_the_middle_finishes_what_is_in_flight(world: World) -> anyhow
     stage.controller.set(Rollout::Finish(Duration::from_secs(4)));
     let mut ripcord = stage.watch(&stage.config()).await?;
     // The answer to the first patch is late, so that the signal comes between it and the second.
-    stage.api.rule_times(1, |r| r.is("PATCH", "/deployments/"), Fault::Delay(Duration::from_secs(2)));
+    stage.api.rule_times(
+        1,
+        |r| r.is("PATCH", "/deployments/") && !r.is_dry_run(),
+        Fault::Delay(Duration::from_secs(2)),
+    );
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
     eventually(LONG, "the first patch is on its way", async || stage.patches() == 1).await?;
     ripcord.signal(Signal::TERM)?;
@@ -195,7 +199,7 @@ async fn a_failing_rollback_stops_when_acknowledged(world: World) -> anyhow::Res
     let stage = Stage::set(&world).await?;
     let token = world.write("token", "open-sesame")?;
     let ripcord = stage.watch(&stage.config().set("http.token_file", json!(token))).await?;
-    stage.api.rule(|r| r.method == "PATCH", Fault::kubernetes(500));
+    stage.api.rule(|r| r.method == "PATCH" && !r.is_dry_run(), Fault::kubernetes(500));
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
     stage.told("rollback.failed").await?;
     let (status, body) = ripcord.post(&format!("/api/v1/guards/{GUARD}/ack"), Some("open-sesame"), &json!({})).await?;

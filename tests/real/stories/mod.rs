@@ -10,6 +10,8 @@
 //! | `storage` | the place of the state fails |
 //! | `signals` | what is measured, and with how few queries |
 //! | `life` | signals, reload, the API, dry run |
+//! | `proven` | a rollback is proven beforehand, saved, and watched afterwards |
+//! | `by_hand` | traffic is moved by hand, and by other systems |
 //! | `replay` | what was missed is fetched as it was |
 //! | `preflight` | what would not work tonight is said this afternoon |
 //! | `crashes` | it is killed at every point of a rollback |
@@ -20,12 +22,14 @@
 
 mod acts;
 mod backups;
+mod by_hand;
 mod crashes;
 mod faults;
 mod keeps_still;
 mod life;
 mod outages;
 mod preflight;
+mod proven;
 mod replay;
 mod replicas;
 mod restarts;
@@ -39,6 +43,8 @@ use crate::support::Story;
 pub fn trials() -> Vec<Story> {
     let all = [
         acts::trials(),
+        by_hand::trials(),
+        proven::trials(),
         keeps_still::trials(),
         faults::trials(),
         outages::trials(),

@@ -118,7 +118,7 @@ impl Node {
             // What it was about to send when it was stopped may still go out; what another has written since refuses it.
             let accepted = |r: &Recorded| r.at >= since && r.answered.is_some_and(|(status, _)| status < 300);
             let changes = self.api.count(|r| {
-                let ours = r.method == "PATCH" && (case.is_deployment(r) || case.is_config_map(r));
+                let ours = r.method == "PATCH" && !r.is_dry_run() && (case.is_deployment(r) || case.is_config_map(r));
                 ours && accepted(r)
             });
             let journal = self.api.count(|r| case.is_journal(r) && accepted(r));
@@ -130,8 +130,10 @@ impl Node {
 
     /// How often it has tried to write something: the traffic or the state.
     fn writes(&self, case: &Case<'_>) -> usize {
-        self.api
-            .count(|r| (r.method == "PATCH" && (case.is_deployment(r) || case.is_config_map(r))) || case.is_journal(r))
+        self.api.count(|r| {
+            (r.method == "PATCH" && !r.is_dry_run() && (case.is_deployment(r) || case.is_config_map(r)))
+                || case.is_journal(r)
+        })
     }
 }
 
@@ -246,7 +248,7 @@ async fn handed_over(case: &Case<'_>, held: Held, random: &mut fastrand::Rng) ->
     all_clear(&nodes[0].ripcord).await?;
     for node in &nodes {
         if let Some((path, fault)) = refused(case, held) {
-            node.api.rule(move |r| r.method == "PATCH" && r.path.ends_with(&path), fault);
+            node.api.rule(move |r| r.method == "PATCH" && !r.is_dry_run() && r.path.ends_with(&path), fault);
         }
     }
     let watch = Watch::start(&nodes)?;
@@ -522,7 +524,9 @@ async fn a_foreign_state_is_taken_up(world: World) -> anyhow::Result<()> {
         (status["guards"][0]["percentage"] == 25 && status["guards"][0]["state"] == "watching").then_some(())
     })
     .await?;
-    let patches = |from: SystemTime| node.api.count(|r| r.at >= from && r.method == "PATCH" && case.is_deployment(r));
+    let patches = |from: SystemTime| {
+        node.api.count(|r| r.at >= from && r.method == "PATCH" && !r.is_dry_run() && case.is_deployment(r))
+    };
 
     let begun = SystemTime::now();
     let patch = Patch::Merge(json!({"data": {"state.json": foreign.to_string()}}));

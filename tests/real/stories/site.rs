@@ -307,7 +307,10 @@ impl<'a> Case<'a> {
         let patches = |accepted: bool| {
             let is = |r: &Recorded| {
                 let ours = self.is_deployment(r) || self.is_config_map(r);
-                r.method == "PATCH" && ours && (!accepted || r.answered.is_some_and(|(status, _)| status == 200))
+                r.method == "PATCH"
+                    && !r.is_dry_run()
+                    && ours
+                    && (!accepted || r.answered.is_some_and(|(status, _)| status == 200))
             };
             ways.iter().map(|way| way.count(is)).sum()
         };

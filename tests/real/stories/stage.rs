@@ -89,6 +89,16 @@ impl<'a> Stage<'a> {
         Ok(ripcord)
     }
 
+    /// Waits until it was tried that the guard's rollback would work.
+    pub async fn ready(&self, ripcord: &Ripcord) -> anyhow::Result<()> {
+        eventually(LONG, "a rollback would work", async || match ripcord.status().await {
+            Ok(status) if status["guards"][0]["ready"] == true => Ok(()),
+            Ok(status) => Err(status["guards"][0]["problems"].to_string()),
+            Err(e) => Err(e.to_string()),
+        })
+        .await
+    }
+
     pub fn start(&self, config: &Config) -> anyhow::Result<Ripcord> {
         Ripcord::start(self.world, &config.to_string(), &self.kubeconfig)
     }

@@ -10,6 +10,9 @@ pub struct Binaries {
     pub promtool: PathBuf,
     pub etcd: PathBuf,
     pub kube_apiserver: PathBuf,
+    pub alertmanager: PathBuf,
+    /// `script` of util-linux, which makes a terminal.
+    pub script: PathBuf,
 }
 
 impl Binaries {
@@ -33,6 +36,12 @@ impl Binaries {
             // The one beside the API server comes first: they were made for each other.
             etcd: need("etcd", in_assets("etcd").or_else(|| on_path("etcd"))),
             kube_apiserver: need("kube-apiserver", in_assets("kube-apiserver")),
+            // Debian's name for it comes first.
+            alertmanager: need(
+                "prometheus-alertmanager",
+                on_path("prometheus-alertmanager").or_else(|| on_path("alertmanager")),
+            ),
+            script: need("script", on_path("script")),
         };
         if missing.is_empty() {
             return Ok(found);
@@ -52,7 +61,7 @@ fn assets() -> Option<PathBuf> {
         set("RIPCORD_TEST_CACHE")
             .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("ripcord")))
             .or_else(|| set("HOME").map(|dir| dir.join(".cache/ripcord")))
-            .map(|cache| cache.join("kubernetes"))
+            .map(|cache| cache.join("kubernetes-2"))
     })
 }
 

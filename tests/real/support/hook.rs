@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Bytes;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use futures::FutureExt;
 use serde_json::Value;
 
@@ -63,6 +63,7 @@ struct State {
     /// What happens to calls with such a body, which comes before everything else.
     special: Option<Special>,
     calls: Vec<Call>,
+    probes: Vec<Call>,
 }
 
 /// The receiver. It accepts until told otherwise.
@@ -80,6 +81,7 @@ impl Hook {
             next: Vec::new(),
             special: None,
             calls: Vec::new(),
+            probes: Vec::new(),
         }));
         let shared = state.clone();
         let server = HttpServer::start(move |parts, body| {
@@ -120,7 +122,12 @@ impl Hook {
         self.lock().special = None;
     }
 
-    /// All calls so far.
+    /// The probes so far: requests that ask whether it is there and deliver nothing.
+    pub fn probes(&self) -> Vec<Call> {
+        self.lock().probes.clone()
+    }
+
+    /// All calls so far that deliver something.
     pub fn calls(&self) -> Vec<Call> {
         self.lock().calls.clone()
     }
@@ -168,7 +175,8 @@ fn take(state: &Mutex<State>, log: &Log, parts: Parts, raw: Bytes) -> Reply {
     let body: Value = serde_json::from_slice(&raw).unwrap_or_default();
     let behaviour = match &state.special {
         Some((is, behaviour)) if is(&body) => behaviour.clone(),
-        _ if state.next.is_empty() => state.behaviour.clone(),
+        // A probe is no delivery: it takes away nothing that is meant for the next one.
+        _ if state.next.is_empty() || parts.method == Method::OPTIONS => state.behaviour.clone(),
         _ => state.next.remove(0),
     };
     let (reply, status) = match behaviour {
@@ -184,7 +192,8 @@ fn take(state: &Mutex<State>, log: &Log, parts: Parts, raw: Bytes) -> Reply {
         Behaviour::Close => (Reply::Close, None),
     };
     log.line(format!("{} {} -> {status:?} {}", parts.method, parts.uri.path(), String::from_utf8_lossy(&raw)));
-    state.calls.push(Call {
+    let is_probe = parts.method == Method::OPTIONS;
+    let call = Call {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         headers: parts.headers,
@@ -192,6 +201,11 @@ fn take(state: &Mutex<State>, log: &Log, parts: Parts, raw: Bytes) -> Reply {
         raw,
         at: SystemTime::now(),
         status,
-    });
+    };
+    if is_probe {
+        state.probes.push(call);
+    } else {
+        state.calls.push(call);
+    }
     reply
 }

@@ -158,7 +158,8 @@ fn what_did_not_trip_must_be_well_too_and_holds_nothing_up_when_it_cannot_be_see
         scenario.run("5m10s 5 %\n completed");
         for _ in 0..minutes * 6 {
             let readings = readings.iter().map(|(name, what)| ((*name).to_owned(), counted(what))).collect();
-            let guards = [("terminal".to_owned(), Observation { share: share.clone(), readings })].into();
+            let guards =
+                [("terminal".to_owned(), Observation { share: share.clone(), readings, drift: Vec::new() })].into();
             let tick = Tick { at: scenario.time(), kind: TickKind::Live, guards };
             let now = scenario.time();
             scenario.feed(Input::Tick(tick), now);

@@ -4,5 +4,7 @@ mod acting;
 mod deciding;
 mod outliving;
 mod people;
+mod readiness;
+mod shifting;
 mod telling;
 mod verdicts;

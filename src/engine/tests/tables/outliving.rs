@@ -550,7 +550,7 @@ fn a_text_from_outside_is_cut() {
             ChangeReport { guard: order.guard.clone(), incident: order.incident.clone(), attempt: 1, progress };
         scenario.feed(Input::Change(report), scenario.time());
     }
-    let command = Command::Rollback { reason: long, percentage: None };
+    let command = Command::Rollback { reason: long, percentage: None, once: false };
     scenario.run("pause 1h");
     scenario.feed(Input::Command { guard: "terminal".to_owned(), command }, scenario.time());
     let length = serde_json::to_string(&scenario.engine.memory()).unwrap().len();
@@ -607,7 +607,7 @@ fn only_numbers_get_into_the_memory() {
             let at = start() + INTERVAL * tick;
             let reading = Reading { window: Ok(Evidence::Value(130.0)), confirm: None, baseline: Some(Ok(odd)) };
             let readings = [("memory".to_owned(), reading)].into();
-            let guards = [("terminal".to_owned(), Observation { share: Ok(25), readings })].into();
+            let guards = [("terminal".to_owned(), Observation { share: Ok(25), readings, drift: Vec::new() })].into();
             engine.handle(Input::Tick(Tick { at, kind: TickKind::Live, guards }), at);
         }
         assert!(engine.status()[0].triggers[0].firing);

@@ -1,0 +1,173 @@
+//! What comes of a move, as the daemon tells it: line by line while it goes on, and how it ended.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cli::Daemon;
+use crate::commands::Failure;
+use crate::commands::control::call;
+
+use super::{Component, Order};
+
+/// The time between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
+/// Failed attempts after which nobody waits any more: what fails for a passing reason has worked by then.
+const ATTEMPTS_TO_FOLLOW: u64 = 3;
+
+/// Looks in a row that may fail: a daemon that is restarted, or hands over, is back by then.
+const FAILED_LOOKS: u32 = 40;
+
+/// One component's story.
+pub struct Story {
+    /// The component.
+    pub component: String,
+    /// How far it has come.
+    pub ending: Ending,
+    /// The incident, as the daemon shows it.
+    incident: Value,
+    /// The lines that were shown.
+    shown: HashSet<String>,
+}
+
+/// How a story ended, or will.
+pub enum Ending {
+    /// It goes on; the incident's id.
+    Open(String),
+    /// Everything is changed and rolled out.
+    Done,
+    /// It was not begun, for this reason.
+    Refused(String),
+    /// It fails and is tried again.
+    Failing(String),
+    /// It failed, and that is the end of it.
+    Failed(String),
+}
+
+/// Asks for the move of each component, one right after the other: they are carried out side by side.
+pub async fn ask(daemon: &Daemon, order: &Order, components: &[Component]) -> Vec<Story> {
+    let mut body = json!({"reason": order.reason});
+    if let Some(percentage) = order.percentage {
+        body["percentage"] = json!(percentage);
+    }
+    if order.force {
+        body["force"] = json!(true);
+    }
+    let mut stories = Vec::new();
+    for component in components {
+        let path = ["api", "v1", "guards", component.name.as_str(), order.command];
+        let ending = match call(daemon, &path, Some(body.clone())).await {
+            Ok(answer) => match answer["incident"].as_str() {
+                Some(id) => Ending::Open(id.to_owned()),
+                None => Ending::Refused("the daemon did not say what came of it: see ripcord status".to_owned()),
+            },
+            Err(Failure::BadInput(why)) => Ending::Refused(why),
+            Err(Failure::Failed(error)) => {
+                Ending::Refused(format!("{error:#}").trim_start_matches("Ripcord refused: ").to_owned())
+            }
+        };
+        if let Ending::Refused(why) = &ending {
+            eprintln!("{}: refused: {why}", component.name);
+        }
+        let component = component.name.clone();
+        stories.push(Story { component, ending, incident: Value::Null, shown: HashSet::new() });
+    }
+    stories
+}
+
+/// Shows what happens until each story has ended, or fails for good or for long.
+pub async fn follow(daemon: &Daemon, mut stories: Vec<Story>) -> Result<Vec<Story>, Failure> {
+    let mut failed_looks = 0;
+    while stories.iter().any(|story| matches!(story.ending, Ending::Open(_))) {
+        match call(daemon, &["api", "v1", "incidents"], None).await {
+            Ok(incidents) => {
+                failed_looks = 0;
+                for story in &mut stories {
+                    story.look(&incidents);
+                }
+            }
+            Err(error) => {
+                failed_looks += 1;
+                if failed_looks > FAILED_LOOKS {
+                    return Err(error);
+                }
+            }
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(stories)
+}
+
+impl Story {
+    fn look(&mut self, incidents: &Value) {
+        let Ending::Open(id) = &self.ending else { return };
+        let Some(incident) = incidents.as_array().into_iter().flatten().find(|i| i["id"] == id.as_str()) else {
+            return;
+        };
+        for line in incident["timeline"].as_array().into_iter().flatten() {
+            let text = line["text"].as_str().unwrap_or_default();
+            if self.shown.insert(format!("{} {text}", line["time"])) {
+                let named = format!("{}: ", self.component);
+                eprintln!("{named}{}", text.strip_prefix(&named).unwrap_or(text));
+            }
+        }
+        self.incident = incident.clone();
+        let error = incident["error"].as_str().map(str::to_owned);
+        let closed = !incident["closed_at"].is_null();
+        let attempt = incident["attempt"].as_u64().unwrap_or(0);
+        if !incident["completed_at"].is_null() {
+            self.ending = Ending::Done;
+        } else if closed {
+            self.ending = Ending::Failed(error.unwrap_or_else(|| "it was given up".to_owned()));
+        } else if let Some(error) = error.filter(|_| attempt > ATTEMPTS_TO_FOLLOW) {
+            self.ending = Ending::Failing(error);
+        }
+    }
+
+    /// Whether everything is changed and rolled out.
+    pub fn is_done(&self) -> bool {
+        matches!(self.ending, Ending::Done)
+    }
+
+    /// One line for a person.
+    pub fn in_words(&self, command: &str) -> String {
+        let name = &self.component;
+        let done = if command == "rollback" { "rolled back" } else { "shifted" };
+        match &self.ending {
+            Ending::Done => {
+                let from = self.incident["from_percentage"].as_u64().map_or("?".to_owned(), |share| share.to_string());
+                let changed = |s: &Value| s["result"] == "changed";
+                if self.incident["steps"].as_array().into_iter().flatten().any(changed) {
+                    format!("{name}: {done} {from} % -> {} %", self.incident["to_percentage"])
+                } else {
+                    format!(
+                        "{name}: every step was at {} % already; nothing was changed",
+                        self.incident["to_percentage"]
+                    )
+                }
+            }
+            Ending::Open(_) => format!("{name}: NOT KNOWN: it was not followed to its end"),
+            Ending::Refused(why) => format!("{name}: REFUSED: {why}"),
+            Ending::Failing(error) | Ending::Failed(error) => format!("{name}: FAILED: {error}"),
+        }
+    }
+
+    /// The same for a script.
+    pub fn json(&self) -> Value {
+        let (result, error) = match &self.ending {
+            Ending::Done => ("done", None),
+            Ending::Open(_) => ("unknown", None),
+            Ending::Refused(why) => ("refused", Some(why)),
+            Ending::Failing(error) => ("failing", Some(error)),
+            Ending::Failed(error) => ("failed", Some(error)),
+        };
+        let incident = &self.incident;
+        json!({
+            "component": self.component, "result": result, "error": error, "incident": incident["id"],
+            "from_percentage": incident["from_percentage"], "to_percentage": incident["to_percentage"], "steps": incident["steps"],
+            "started_at": incident["opened_at"], "completed_at": incident["completed_at"],
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! A daemon in this process, for one command: it takes the state up, carries out what it is asked for, tells, and stops. It does not
+//! measure, so that it decides nothing by itself.
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::cli::Daemon;
+use crate::commands::Failure;
+use crate::commands::control::call;
+use crate::commands::scratch::Folder;
+use crate::config::{SecretFile, Settings};
+use crate::daemon::{self, Clock, Setup};
+use crate::kubernetes::Cluster;
+use crate::telemetry::{self, LOG_VARIABLE, Metrics};
+
+/// How long it may take to listen, and to have read the state and the shares once it leads.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long it may take to stop: as long as a daemon's stop, which delivers pages.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// The time between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// The bytes of the token that this process talks to itself with.
+const TOKEN_BYTES: usize = 32;
+
+/// A daemon in this process.
+pub struct Here {
+    daemon: JoinHandle<anyhow::Result<()>>,
+    stop: Option<oneshot::Sender<()>>,
+    address: Daemon,
+    /// Holds the token as long as it is needed.
+    _folder: Folder,
+}
+
+impl Here {
+    /// Starts it, and waits until it leads and knows the shares.
+    pub async fn start(mut settings: Settings, cluster: Cluster) -> Result<Self, Failure> {
+        // The log of a daemon says more than a person wants beside the answer.
+        if std::env::var_os(LOG_VARIABLE).is_some() {
+            telemetry::start_log()?;
+        }
+        let folder = Folder::create()?;
+        let token = folder.write("token", &token()?)?;
+        settings.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        settings.http.token_file = Some(SecretFile(token.clone()));
+        let lease = settings.leader_election.as_ref().map(|election| election.lease_duration).unwrap_or_default();
+        let (listening, listens) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let setup = Setup {
+            settings,
+            load: Box::new(|| Err(Vec::new())),
+            cluster,
+            clock: Clock::wall(),
+            dry_run: false,
+            by_hand: true,
+            metrics: Metrics::start()?,
+            listening: Some(listening),
+            stop: Some(stopped),
+        };
+        let daemon = tokio::spawn(daemon::run(setup));
+        let address = Daemon { url: String::new(), token_file: Some(token) };
+        let mut here = Self { daemon, stop: Some(stop), address, _folder: folder };
+        let port = tokio::select! {
+            ended = &mut here.daemon => return Err(early(ended).into()),
+            listens = tokio::time::timeout(READY_WITHIN, listens) => match listens {
+                Ok(Ok(address)) => address.port(),
+                _ => return Err(anyhow!("this process did not begin to listen on 127.0.0.1 within {READY_WITHIN:?}").into()),
+            },
+        };
+        here.address.url = format!("http://127.0.0.1:{port}");
+        here.while_it_runs(async |daemon| ready(daemon, lease).await).await?;
+        Ok(here)
+    }
+
+    /// Does something with it; its own end is an error.
+    pub async fn while_it_runs<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&Daemon) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let address = &self.address;
+        tokio::select! {
+            biased;
+            done = work(address) => done,
+            ended = &mut self.daemon => Err(early(ended).into()),
+        }
+    }
+
+    /// Stops it: what is in flight is finished or journalled, and pages are delivered as far as that goes.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        if self.daemon.is_finished() {
+            return;
+        }
+        match tokio::time::timeout(STOP_WITHIN, &mut self.daemon).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => eprintln!("the end was not clean: {error:#}"),
+            _ => eprintln!("the end was not clean: it took longer than {STOP_WITHIN:?}"),
+        }
+    }
+}
+
+/// It ended before it was told to.
+fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow!(
+            "interrupted: what was sent stays sent. What was begun is in the state, and the daemon goes on with it when it runs"
+        ),
+        Ok(Err(error)) => error.context("cannot do it without the daemon; if one is running, ask it with --url"),
+        Err(error) => anyhow::Error::from(error).context("this process' own daemon died"),
+    }
+}
+
+/// Waits until it leads, and then until the shares are known.
+async fn ready(daemon: &Daemon, lease: Duration) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let mut said = false;
+    loop {
+        let status = call(daemon, &["api", "v1", "status"], None).await?;
+        if status["leads"] == true {
+            break;
+        }
+        let leader = status["leader"].as_str().map(str::to_owned);
+        if begun.elapsed() > lease + READY_WITHIN {
+            return Err(not_leading(leader, status["state_error"].as_str()).into());
+        }
+        if !said && begun.elapsed() > Duration::from_secs(1) {
+            said = true;
+            match &leader {
+                Some(leader) => {
+                    eprintln!("The Lease is held by {leader}: waiting up to {lease:?} whether that one is gone")
+                }
+                None => eprintln!("Taking the state up"),
+            }
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    let begun = Instant::now();
+    while !is_ready(daemon).await {
+        if begun.elapsed() > READY_WITHIN {
+            // What the engine does not know it says itself.
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+async fn is_ready(daemon: &Daemon) -> bool {
+    let get = async {
+        let client = reqwest::Client::builder().no_proxy().timeout(READY_WITHIN).build()?;
+        client.get(format!("{}/readyz", daemon.url)).send().await
+    };
+    get.await.is_ok_and(|answer| answer.status().is_success())
+}
+
+fn not_leading(leader: Option<String>, error: Option<&str>) -> anyhow::Error {
+    match (leader, error) {
+        (Some(leader), _) => {
+            let pod = leader.rsplit_once('_').map_or(leader.as_str(), |(pod, _)| pod).to_owned();
+            anyhow!(
+                "a Ripcord runs and leads ({leader}): ask it, so that both know the same:\n  \
+                 kubectl -n sealos-system port-forward pod/{pod} 8080\n  \
+                 and add --url http://127.0.0.1:8080 --token-file FILE\n\
+                 If that one hangs, take it away first: kubectl -n sealos-system scale deployment/ripcord --replicas=0"
+            )
+        }
+        (None, Some(error)) => anyhow!("the state cannot be read, and without it nothing is moved: {error}"),
+        (None, None) => {
+            anyhow!("the Lease could not be taken: see whether the API server answers and whether you may update it")
+        }
+    }
+}
+
+/// A token that nobody guesses.
+fn token() -> anyhow::Result<String> {
+    let mut bytes = [0; TOKEN_BYTES];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
+    if let Err(error) = read {
+        bail!("cannot make a token: /dev/urandom: {error}");
+    }
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
