@@ -106,6 +106,9 @@ pub struct Moving {
     /// Show what would change, field by field, and change nothing
     #[arg(long, conflicts_with = "url")]
     pub dry_run: bool,
+    /// You know that no daemon runs: take its state over although it was written a moment ago
+    #[arg(long, conflicts_with = "url")]
+    pub take_over: bool,
     /// Do not ask for a confirmation
     #[arg(long, short, visible_alias = "no-confirm")]
     pub yes: bool,
@@ -116,6 +119,9 @@ pub struct Moving {
 
 /// Options of `rollback`.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "ripcord rollback (--component NAME | --all-components) [--mode ingress|dual] [--percentage N] --reason TEXT [OPTIONS]"
+)]
 #[command(after_help = "Examples:\n  \
     ripcord rollback --component terminal --reason \"users complain\"\n  \
     ripcord rollback --all-components --mode dual --percentage 10 --reason \"gateway overloaded\" --yes\n\n\
@@ -152,6 +158,7 @@ pub enum Mode {
 
 /// Options of `shift`.
 #[derive(Debug, Args)]
+#[command(override_usage = "ripcord shift (--component NAME | --all-components) --percentage N [OPTIONS]")]
 #[command(after_help = "Examples:\n  \
     ripcord shift --component terminal --percentage 25 --url http://127.0.0.1:8080 --token-file token\n  \
     ripcord shift --all-components --percentage 40 --dry-run\n\n\

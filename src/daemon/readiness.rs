@@ -70,7 +70,7 @@ async fn try_all(cluster: &Cluster, world: &Arc<World>, clock: Clock, permit: &P
             for guard in some {
                 under_way.push_back(try_guard(cluster, guard, clock, permit));
             }
-            tried.extend(under_way.collect::<Vec<_>>().await);
+            tried.extend(under_way.collect::<Vec<_>>().await.into_iter().flatten());
         }
         tried
     };
@@ -94,7 +94,7 @@ async fn own_access(cluster: &Cluster, settings: &Settings) -> Vec<String> {
     missing.into_iter().map(|problem| problem.error).collect()
 }
 
-async fn try_guard(cluster: &Cluster, guard: &Guard, clock: Clock, permit: &Permit) -> ReadinessReport {
+async fn try_guard(cluster: &Cluster, guard: &Guard, clock: Clock, permit: &Permit) -> Option<ReadinessReport> {
     let plan = ChangePlan::rehearsal(guard, clock.now(), permit.clone());
     let needed = Access::of_steps(&guard.steps);
     // Boxed: the compiler does not see by itself that they may go from thread to thread.
@@ -103,10 +103,14 @@ async fn try_guard(cluster: &Cluster, guard: &Guard, clock: Clock, permit: &Perm
         missing(cluster, &needed),
         cluster.gitops(&guard.steps).boxed()
     );
+    // What was not tried, because this replica may not write now, says nothing.
+    if rehearsed.iter().any(|step| step.result == StepResult::Planned) {
+        return None;
+    }
     for step in rehearsed.into_iter().filter(|step| step.result == StepResult::Failed) {
         problems.push(Problem { step: step.step, error: step.detail.unwrap_or_default() });
     }
-    ReadinessReport { guard: guard.name.clone(), problems, warnings }
+    Some(ReadinessReport { guard: guard.name.clone(), problems, warnings })
 }
 
 /// The permissions that are not there. That they cannot be asked for is said of none of them: the dry runs say more then.

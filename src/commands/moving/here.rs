@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -14,9 +15,11 @@ use crate::cli::Daemon;
 use crate::commands::Failure;
 use crate::commands::control::call;
 use crate::commands::scratch::Folder;
-use crate::config::{SecretFile, Settings};
+use crate::config::{SecretFile, Settings, StatePlace};
 use crate::daemon::{self, Clock, Setup};
+use crate::engine::duration_in_words;
 use crate::kubernetes::Cluster;
+use crate::state;
 use crate::telemetry::{self, LOG_VARIABLE, Metrics};
 
 /// How long it may take to listen, and to have read the state and the shares once it leads.
@@ -24,6 +27,9 @@ const READY_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long it may take to stop: as long as a daemon's stop, which delivers pages.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// A daemon that leads writes its state at least once in this time, with room for a slow API server.
+const WRITES_WITHIN: Duration = Duration::from_secs(150);
 
 /// The time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -177,6 +183,23 @@ fn not_leading(leader: Option<String>, error: Option<&str>) -> anyhow::Error {
             anyhow!("the Lease could not be taken: see whether the API server answers and whether you may update it")
         }
     }
+}
+
+/// Refuses where a daemon without leader election may be running: it would find its state written by somebody else, and end.
+pub async fn refuse_beside_a_daemon(settings: &Settings, cluster: &Cluster) -> Result<(), Failure> {
+    let (Some(StatePlace::ConfigMap(name)), None) = (&settings.state, &settings.leader_election) else { return Ok(()) };
+    // What cannot be read is said when it is taken up.
+    let Ok(Some(document)) = state::look_at_config_map(cluster, name).await else { return Ok(()) };
+    let age = Duration::try_from(Timestamp::now().duration_since(document.saved_at)).unwrap_or_default();
+    if age > WRITES_WITHIN {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "the ConfigMap {name} was written {} ago: a Ripcord seems to run, and without leader_election it would end if its state were \
+         taken away. Nothing was changed. Ask it with --url, or stop it; if you know that none runs, add --take-over",
+        duration_in_words(age)
+    )
+    .into())
 }
 
 /// A token that nobody guesses.

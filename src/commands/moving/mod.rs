@@ -133,6 +133,9 @@ async fn by_this_process(
         return preview::preview(order, &cluster, &guards, &components, moving.output).await;
     }
     confirm(order, &components, confirmed)?;
+    if !moving.take_over {
+        here::refuse_beside_a_daemon(&settings, &cluster).await?;
+    }
     let mut here = Here::start(settings.clone(), cluster).await?;
     let followed = here
         .while_it_runs(async |daemon| {

@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Story> {
         sealos_own_options_are_understood,
         one_component_that_is_impossible_holds_up_no_other,
         nothing_is_moved_past_a_daemon_that_runs,
+        a_daemon_without_a_lease_is_not_ended_by_accident,
         a_dry_run_shows_each_field_and_changes_nothing,
         nothing_is_moved_without_a_confirmation,
         a_terminal_is_asked,
@@ -215,6 +216,24 @@ async fn nothing_is_moved_past_a_daemon_that_runs(world: World) -> anyhow::Resul
     let ended = ripcord(&world, &stage.kubeconfig, &file, &args).await?;
     ensure!(ended.code() == 0, "{ended:?}");
     ensure!(stage.env("ISTIO_PERCENTAGE").await?.as_deref() == Some("0"));
+    Ok(())
+}
+
+/// Without a Lease only the age of the state tells.
+async fn a_daemon_without_a_lease_is_not_ended_by_accident(world: World) -> anyhow::Result<()> {
+    let stage = Stage::set(&world).await?;
+    let config = config(&world, &stage)?
+        .set("state", json!({"config_map": {"namespace": world.namespace, "name": "ripcord-state"}}));
+    let mut daemon = stage.watch(&config).await?;
+    let file = written(&world, &config)?;
+    let args = ["rollback", "--component", GUARD, "--reason", "users complain", "--yes"];
+    let ended = ripcord(&world, &stage.kubeconfig, &file, &args).await?;
+    ensure!(ended.code() == 1 && ended.stderr.contains("a Ripcord seems to run"), "{ended:?}");
+    ensure!(daemon.exited()?.is_none() && stage.patches() == 0, "it goes on");
+    daemon.signal(Signal::KILL)?;
+    daemon.wait_exit(LONG).await?;
+    let ended = ripcord(&world, &stage.kubeconfig, &file, &[&args[..], &["--take-over"]].concat()).await?;
+    ensure!(ended.code() == 0, "{ended:?}");
     Ok(())
 }
 
