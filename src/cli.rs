@@ -134,7 +134,7 @@ pub struct Rollback {
     #[arg(long, short, value_enum)]
     pub mode: Option<Mode>,
     /// The share to keep on Istio, in percent
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=99))]
     pub percentage: Option<u8>,
     /// Why; it is told to everybody and kept with the incident
     #[arg(long, short, value_name = "TEXT")]

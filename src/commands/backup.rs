@@ -14,6 +14,7 @@ use crate::state;
 use super::check::explain;
 use super::folder;
 use super::patience::patiently;
+use super::say;
 use super::{Failure, environment, print, runtime};
 
 /// Writes the objects as they are, or as they were before an incident.
@@ -59,11 +60,11 @@ async fn read(settings: &Settings) -> Result<(Cluster, kubernetes::Backup), Fail
     let what = format!("Reading the objects of {} guards from {}", settings.guards.len(), cluster.name());
     let found = patiently(&what, cluster.backup(&steps, &own)).await;
     for object in &found.absent {
-        eprintln!("{object} does not exist; it is optional, so the backup is complete without it");
+        say(&format!("{object} does not exist; it is optional, so the backup is complete without it"));
     }
     if !found.not_installed.is_empty() {
         let kinds: Vec<&str> = found.not_installed.iter().map(|kind| kind.as_str()).collect();
-        eprintln!("Istio's CustomResourceDefinitions are not installed: there is no {}", kinds.join(", no "));
+        say(&format!("Istio's CustomResourceDefinitions are not installed: there is no {}", kinds.join(", no ")));
     }
     if !found.errors.is_empty() {
         return Err(anyhow!(

@@ -139,7 +139,7 @@ fn table(status: &Value, now: Timestamp) -> String {
         for problem in guard["problems"].as_array().into_iter().flatten() {
             line(format!("  A ROLLBACK WOULD FAIL: {}: {}", text(&problem["step"]), text(&problem["error"])));
         }
-        if guard["ready"].is_null() {
+        if guard["ready"].is_null() && status["leads"] != false {
             line("  whether a rollback would work has not been tried yet".to_owned());
         }
         for warning in guard["warnings"].as_array().into_iter().flatten() {

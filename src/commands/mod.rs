@@ -1,4 +1,5 @@
-//! One file or folder per subcommand.
+//! One file or folder per subcommand, and what they share: `folder` (backups), `patience` (saying what is waited for), `scratch` (temporary
+//! files).
 
 mod backup;
 mod check;
@@ -52,6 +53,12 @@ fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Tells something beside the result, on stderr. That nobody reads it any more must not end what is being done.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Loads a configuration as the daemon does, environment included.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::say;
+
 /// Who waits longer than this wants to know what for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -14,6 +16,6 @@ pub(super) async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T
         done = &mut work => return done,
         () = sleep(PATIENCE) => {}
     }
-    eprintln!("{what} …");
+    say(&format!("{what} …"));
     work.await
 }

@@ -27,6 +27,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// a rollback more than the journal may.
 const SAVE_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a change waits for the one before it of the same guard, which was cancelled: for a call that is on its way. Its own
+/// preconditions refuse most of what comes later still.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+
 /// What became of a change.
 pub struct Reported {
     /// What.
@@ -43,6 +47,8 @@ pub struct Changes {
     /// Whether this process may change anything at this very moment.
     permit: Permit,
     under_way: HashMap<String, Change>,
+    /// Changes that were cancelled and may not have ended yet, by guard.
+    ending: HashMap<String, JoinHandle<()>>,
 }
 
 struct Change {
@@ -57,7 +63,7 @@ struct Change {
 impl Changes {
     /// No change is under way. What becomes of them is sent to `reports`.
     pub fn new(cluster: Cluster, clock: Clock, reports: mpsc::UnboundedSender<Reported>, permit: Permit) -> Self {
-        Self { cluster, clock, reports, permit, under_way: HashMap::new() }
+        Self { cluster, clock, reports, permit, under_way: HashMap::new(), ending: HashMap::new() }
     }
 
     /// Begins a change. One of the same guard that is still under way is cancelled.
@@ -77,8 +83,14 @@ impl Changes {
             rollout_timeout: guard.rollout_timeout,
             dry_run: order.dry_run,
             permit: self.permit.clone(),
-            patience: PATIENCE[(order.attempt as usize).clamp(1, PATIENCE.len()) - 1],
+            patience: match order.rollback {
+                true => PATIENCE[(order.attempt as usize).clamp(1, PATIENCE.len()) - 1],
+                // There is no second attempt, and nobody is in danger meanwhile.
+                false => PATIENCE[PATIENCE.len() - 1],
+            },
         };
+        self.cancel(&guard.name);
+        let before = self.ending.remove(&guard.name);
         let (cancel, cancelled) = watch::channel(());
         let waiting = Arc::new(std::sync::atomic::AtomicBool::new(!order.delay.is_zero()));
         let (cluster, clock, reports) = (self.cluster.clone(), self.clock, self.reports.clone());
@@ -91,6 +103,10 @@ impl Changes {
                 }
                 still_waiting.store(false, std::sync::atomic::Ordering::Relaxed);
             }
+            if let Some(before) = before {
+                // What it has sent must not arrive after what follows.
+                let _ = timeout(SETTLE_WITHIN, before).await;
+            }
             let send = |progress, written| {
                 let report = ChangeReport {
                     guard: order.guard.clone(),
@@ -102,7 +118,7 @@ impl Changes {
                 let _ = reports.send(Reported { report, written });
             };
             let report = |progress| send(progress, None);
-            let mut saved = order.dry_run;
+            let mut saved = order.dry_run || !order.save;
             // It may not write while the lease is being renewed, say. What is done already is found done the next time.
             while cancelled.has_changed().is_ok() {
                 if (plan.permit)() {
@@ -133,7 +149,13 @@ impl Changes {
     /// Cancels the change of an incident. What was sent stays sent.
     pub fn abandon(&mut self, guard: &str, incident: &str) {
         if self.under_way.get(guard).is_some_and(|change| change.incident == incident) {
-            self.under_way.remove(guard);
+            self.cancel(guard);
+        }
+    }
+
+    fn cancel(&mut self, guard: &str) {
+        if let Some(change) = self.under_way.remove(guard) {
+            self.ending.insert(guard.to_owned(), change.task);
         }
     }
 
@@ -147,7 +169,9 @@ impl Changes {
     /// How many changes have begun and not ended.
     pub fn count(&mut self) -> usize {
         self.under_way.retain(|_, change| !change.task.is_finished());
-        self.under_way.values().filter(|c| !c.waiting.load(std::sync::atomic::Ordering::Relaxed)).count()
+        self.ending.retain(|_, task| !task.is_finished());
+        let begun = |change: &&Change| !change.waiting.load(std::sync::atomic::Ordering::Relaxed);
+        self.under_way.values().filter(begun).count() + self.ending.len()
     }
 
     /// A change that panicked, if there is one: its guard.

@@ -29,7 +29,7 @@ mod ticker;
 mod trouble;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -158,6 +158,8 @@ struct Daemon {
     snapshot: watch::Sender<Snapshot>,
     metrics: Metrics,
     listen: std::net::SocketAddr,
+    /// The receivers that could not be reached the last time.
+    unreachable: BTreeSet<String>,
     /// Whether something changed that is not shown yet.
     dirty: bool,
 }
@@ -252,6 +254,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         snapshot,
         metrics: metrics.clone(),
         listen,
+        unreachable: BTreeSet::new(),
         dirty: false,
     };
     daemon.publish();
@@ -389,13 +392,15 @@ impl Daemon {
         for report in tried.guards {
             self.handle(Input::Readiness(report));
         }
-        if tried.unreachable.is_empty() {
-            self.no_longer(Kind::NotReached);
-        } else {
-            let errors: Vec<String> =
-                tried.unreachable.iter().map(|(name, error)| format!("{name}: {error}")).collect();
+        // A receiver that is being restarted is away for one look.
+        let again = tried.unreachable.iter().filter(|(name, _)| self.unreachable.contains(name));
+        let errors: Vec<String> = again.map(|(name, error)| format!("{name}: {error}")).collect();
+        if !errors.is_empty() {
             self.troubles.note(Kind::NotReached, &errors.join("; "), self.clock.now());
+        } else if tried.unreachable.is_empty() {
+            self.no_longer(Kind::NotReached);
         }
+        self.unreachable = tried.unreachable.into_iter().map(|(name, _)| name).collect();
     }
 
     /// Tells something about Ripcord itself.

@@ -19,6 +19,9 @@ use super::world::World;
 /// The wait before another try where something failed: a problem is believed when it is met twice, and known soon.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
+/// So often in a row. What fails for longer was told, and is tried at its interval again.
+const TRIES_SOON: u32 = 3;
+
 /// Guards that are tried at once. Each costs the API server a handful of dry runs, and nobody waits for them.
 const CONCURRENT_TRIES: usize = 4;
 
@@ -41,6 +44,7 @@ pub async fn keep_trying(
     permit: Permit,
     out: mpsc::Sender<Tried>,
 ) {
+    let mut failed = 0u32;
     loop {
         if leads.wait_for(|leads| *leads).await.is_err() {
             return;
@@ -52,7 +56,8 @@ pub async fn keep_trying(
             return;
         }
         let interval = world.settings.readiness.interval;
-        let wait = if all_well { interval } else { TRY_AGAIN.min(interval) };
+        failed = if all_well { 0 } else { failed.saturating_add(1) };
+        let wait = if (1..=TRIES_SOON).contains(&failed) { TRY_AGAIN.min(interval) } else { interval };
         tokio::select! {
             () = clock.sleep(wait) => {}
             changed = worlds.changed() => if changed.is_err() { return },

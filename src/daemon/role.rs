@@ -127,7 +127,7 @@ impl Daemon {
             return;
         }
         let settings = self.world.borrow().engine_settings(self.dry_run);
-        self.written_by_the_leader = memory.map(|memory| Engine::resume(settings, memory, self.clock.now()).0);
+        self.written_by_the_leader = memory.map(|memory| Engine::remembered(settings, memory, self.clock.now()));
         self.dirty = true;
     }
 }

@@ -47,7 +47,7 @@ pub struct Seen {
 struct Known {
     seen: Seen,
     /// The rollback that was watched when they were read.
-    incident: Option<String>,
+    watched: Option<Watched>,
     read_at: Timestamp,
 }
 
@@ -66,12 +66,12 @@ impl Shares {
         if age > interval * BELIEVED_INTERVALS + BELIEVED_BESIDES {
             return unknown(Unknown::Stale(age));
         }
-        let mut seen = known.seen.clone();
-        if self.watched(guard).map(|watched| watched.incident) != known.incident {
-            // Of a rollback that is not watched any more.
-            seen.drift.clear();
+        match self.watched(guard) {
+            watched if watched == known.watched => known.seen.clone(),
+            // Read before the change that is watched now: it says nothing of what is there since.
+            Some(_) => unknown(Unknown::NotObserved),
+            None => Seen { drift: Vec::new(), ..known.seen.clone() },
         }
-        seen
     }
 
     fn set(&self, guard: &str, known: Known) {
@@ -93,7 +93,7 @@ impl Shares {
             cluster.drift(&guard.steps, &vars).await.unwrap_or_default()
         };
         let (share, drift) = futures::join!(cluster.share(&guard.steps), drift);
-        Known { seen: Seen { share, drift }, incident: watched.map(|w| w.incident), read_at }
+        Known { seen: Seen { share, drift }, watched, read_at }
     }
 
     /// Reads every guard's objects, once per interval, for ever.

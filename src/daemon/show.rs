@@ -17,6 +17,7 @@ impl Daemon {
                     guard.state = told.state;
                     guard.paused_until = told.paused_until;
                     guard.incident = told.incident;
+                    guard.shift = told.shift;
                 }
             }
         }

@@ -43,7 +43,9 @@ impl Daemon {
             self.stand_by("it stops");
         }
         let led = self.leads();
-        let (for_changes, for_notifications) = if self.elects {
+        // Behind a person's own stands nobody.
+        let replaced = self.elects && !self.by_hand;
+        let (for_changes, for_notifications) = if replaced {
             self.changes.abandon_all();
             (GRACE_WITH_A_STANDBY, GRACE_WITH_A_STANDBY)
         } else {
@@ -51,7 +53,7 @@ impl Daemon {
         };
         self.finish_changes(inbox, begun + for_changes).await;
         if led && self.leads() {
-            let goes_on = match (self.elects, &self.keeper) {
+            let goes_on = match (replaced, &self.keeper) {
                 (true, _) => GoesOn::Elsewhere,
                 (false, Some(_)) => GoesOn::NextTime,
                 (false, None) => GoesOn::Never,

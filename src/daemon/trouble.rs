@@ -10,9 +10,6 @@ use crate::engine::{Event, Notification, Severity};
 /// How long the state may be neither written nor read before people are told. An API server that is upgraded is away for less.
 const STATE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a receiver may be out of reach before the others are told: a mail server that is restarted is away for less.
-const RECEIVERS_PATIENCE: Duration = Duration::from_secs(25);
-
 /// Something that keeps Ripcord from being relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -67,7 +64,8 @@ impl Kind {
     fn patience(self, blind_after: Duration) -> Duration {
         match self {
             Self::NotSaved | Self::NotRead => STATE_PATIENCE,
-            Self::NotReached => RECEIVERS_PATIENCE,
+            // It was met twice.
+            Self::NotReached => Duration::ZERO,
             // As for a Prometheus that does not answer: nothing is decided in this time.
             Self::CutOff | Self::OutOfSight => blind_after,
         }

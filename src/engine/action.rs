@@ -74,6 +74,8 @@ pub struct ChangeOrder {
     pub dry_run: bool,
     /// Whether it is a rollback; otherwise a step of the migration.
     pub rollback: bool,
+    /// Whether the objects are to be saved before: not where an attempt before has changed some.
+    pub save: bool,
     /// The objects that were saved already, as [`SavedObject::object`](super::SavedObject) names them: the others are before they are changed.
     pub saved: Vec<String>,
 }

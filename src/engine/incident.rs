@@ -78,6 +78,9 @@ pub struct Incident {
     pub(super) seen_above_target: u32,
     /// Whether it was paged that somebody undid the change.
     pub(super) reverted: bool,
+    /// Whether it is not watched any more that the change stays: a person has moved traffic since.
+    #[serde(default)]
+    pub(super) unwatched: bool,
     /// What somebody undid, as it was last paged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
@@ -171,6 +174,7 @@ impl Incident {
             fresh_clear_since: None,
             seen_above_target: 0,
             reverted: false,
+            unwatched: false,
             drift: Vec::new(),
             snapshot: Vec::new(),
         }
@@ -204,6 +208,8 @@ impl Incident {
         self.fresh_clear_since = None;
         self.seen_above_target = 0;
         self.reverted = false;
+        self.unwatched = false;
+        self.drift.clear();
         self.steps = steps
             .iter()
             .map(|step| StepReport { step: step.clone(), result: StepResult::Planned, detail: None })

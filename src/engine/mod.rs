@@ -86,6 +86,18 @@ impl Engine {
         }
     }
 
+    /// The engine that has this memory, to look at: nothing is taken up.
+    pub fn remembered(settings: Settings, mut memory: Memory, now: Timestamp) -> Self {
+        let mut engine = Self::new(settings);
+        engine.blindness = memory.blindness;
+        for guard in &mut engine.guards {
+            if let Some(remembered) = memory.guards.remove(guard.name()) {
+                *guard = Guard::recall(guard.settings.clone(), remembered, now, engine.rules).0;
+            }
+        }
+        engine
+    }
+
     /// An engine that goes on where the memory's left off, and what is to be done at once: rollbacks that were under way are taken up
     /// again, and what is no longer configured is told. From a memory of nothing it is a new engine, and there is nothing to do.
     pub fn resume(settings: Settings, mut memory: Memory, now: Timestamp) -> (Self, Vec<Action>) {

@@ -105,7 +105,10 @@ pub async fn command(
                     "this replica does not lead, and it knows of none that does: try again in a few seconds".to_owned()
                 }
             };
-            refuse(StatusCode::SERVICE_UNAVAILABLE, text)
+            let mut refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, text);
+            // The next try over a connection of its own may reach the leader.
+            refusal.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            refusal
         }
         _ => refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord did not answer: look at its log".to_owned()),
     }

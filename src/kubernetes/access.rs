@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 use crate::config::{ObjectName, Settings, StatePlace, Step};
 
 use super::cluster::Cluster;
-use super::error::{Call, CallError};
+use super::error::{Call, CallError, Cause};
 use super::object::{Kind, ObjectRef};
 
 /// What a permission is for. The order is that of importance.
@@ -141,7 +141,11 @@ impl Cluster {
         let review = &SelfSubjectAccessReview { spec, ..Default::default() };
         let ask = |client| async move { Api::all(client).create(&PostParams::default(), review).await };
         let answer: SelfSubjectAccessReview = self.call(&call, ask).await?;
-        Ok(answer.status.is_some_and(|status| status.allowed))
+        let status = answer.status.unwrap_or_default();
+        match status.evaluation_error.filter(|_| !status.allowed && status.denied != Some(true)) {
+            Some(error) => Err(CallError { doing: call.doing, cause: Cause::Other(error) }),
+            None => Ok(status.allowed),
+        }
     }
 }
 

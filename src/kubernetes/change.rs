@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::config::{Guard, Step};
@@ -92,16 +93,25 @@ pub(super) struct How<'a> {
 /// What every write of a change passes: closed by the cancelling of the change, or by its permit.
 pub(super) struct Gate {
     cancelled: AtomicBool,
+    closing: Notify,
     permit: Permit,
 }
 
 impl Gate {
     fn new(permit: Permit) -> Self {
-        Self { cancelled: AtomicBool::new(false), permit }
+        Self { cancelled: AtomicBool::new(false), closing: Notify::new(), permit }
     }
 
     fn close(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
+        self.closing.notify_one();
+    }
+
+    /// Ends when the change is cancelled.
+    pub(super) async fn cancelled(&self) {
+        if !self.is_cancelled() {
+            self.closing.notified().await;
+        }
     }
 
     fn is_cancelled(&self) -> bool {

@@ -31,12 +31,14 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 /// The cluster. Cheap to clone; the clones share their connections.
 #[derive(Clone)]
 pub struct Cluster {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     config: Config,
     slot: Mutex<Slot>,
+    /// The version in which Istio's kinds are served, once it was asked for.
+    pub(super) istio_version: OnceCell<String>,
 }
 
 /// The client in use. It is replaced as a whole when a connection is in doubt: its pool may hold more connections over
@@ -82,7 +84,7 @@ impl Cluster {
         // Otherwise the silence before a request counts against its answer.
         config.reset_reader_on_write = true;
         let slot = Mutex::new(Slot { generation: 0, client: Arc::default() });
-        let cluster = Self { shared: Arc::new(Shared { config, slot }) };
+        let cluster = Self { shared: Arc::new(Shared { config, slot, istio_version: OnceCell::new() }) };
         match tokio::time::timeout(CALL_TIMEOUT, cluster.client()).await {
             Ok(Ok(_)) => Ok(cluster),
             Ok(Err(e)) => Err(ConnectError::Setup(Box::new(e))),

@@ -22,7 +22,8 @@ impl Cluster {
     /// Where the API server has the objects of a kind. For Istio's it is asked which versions there are.
     pub(super) async fn resource(&self, kind: Kind) -> Result<ApiResource, CallError> {
         let version = match kind.group() {
-            ISTIO => self.istio_version().await?,
+            // It does not change while Istio is installed, and an upgrade serves the old one too.
+            ISTIO => self.shared.istio_version.get_or_try_init(|| self.istio_version()).await?.clone(),
             _ => kind.api_version().rsplit('/').next().unwrap_or_default().to_owned(),
         };
         let gvk = GroupVersionKind::gvk(kind.group(), &version, kind.as_str());

@@ -47,6 +47,6 @@ pub use event::DeliveryEvent;
 pub use heartbeat::{Heartbeat, Pace};
 pub use lane::Permit;
 pub use losses::{Losses, Lost};
-pub use outbox::{Depth, MAX_QUEUE, Outbox};
+pub use outbox::{Depth, MAX_QUEUE, Outbox, unusable};
 pub use probe::{probe, send_test};
 pub use queue::{MAX_DEAD_LETTERS, Queue};

@@ -307,6 +307,17 @@ pub(super) fn recipients(channel: &Channel) -> Vec<Option<String>> {
 }
 
 /// The courier for a receiver's channel.
+/// The receivers that cannot work from here as they are configured, each with the reason.
+pub fn unusable(receivers: &[Receiver]) -> Vec<(String, String)> {
+    let addresses = Arc::default();
+    let wrong = receivers.iter().filter_map(|receiver| {
+        let findings = make_courier(receiver, &addresses).err()?;
+        let text = findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Some((receiver.name.clone(), text))
+    });
+    wrong.collect()
+}
+
 pub(super) fn make_courier(receiver: &Receiver, addresses: &Arc<Addresses>) -> Result<Arc<dyn Courier>, Vec<Finding>> {
     Ok(match &receiver.channel {
         Channel::Webhook(webhook) => Arc::new(WebhookCourier::new(receiver, webhook, Arc::clone(addresses))?),

@@ -69,7 +69,7 @@ impl Document {
     }
 
     /// The document as text of at most `limit` bytes. For that the objects saved for closed incidents are left out, then the oldest closed
-    /// incidents, then dead letters and pages of little worth, then lines of the open incidents' timelines and their saved objects, and no more of them than it takes; says how many things were.
+    /// incidents, then objects saved for open ones, then dead letters and pages of little worth, then lines of the open incidents' timelines, and no more of them than it takes; says how many things were.
     ///
     /// The error is a document that cannot be written at all.
     pub fn text(&self, limit: usize) -> Result<(String, usize), String> {
@@ -104,10 +104,11 @@ impl Document {
         }
         match self.engine.drop_oldest_closed() {
             Some(incident) => Some(serde_json::to_string(&incident).map_or(0, |text| text.len() + ",".len())),
-            None => match self.outbox.drop_least() {
+            // No page is worth less than an object that was saved.
+            None => match self.engine.drop_open_snapshot().or_else(|| self.outbox.drop_least()) {
                 Some(freed) => Some(freed),
                 // The time of a line takes about as much as its frame.
-                None => self.engine.shorten_open().map(|line| line.len()).or_else(|| self.engine.drop_open_snapshot()),
+                None => self.engine.shorten_open().map(|line| line.len()),
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use futures::FutureExt as _;
@@ -11,6 +12,9 @@ use super::place::{Place, WriteError};
 
 /// The largest document in a file. Ten thousand closed incidents are some 30 MB; this only bounds what a defect could fill a disk with.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Only for who runs Ripcord: it holds objects as they were, and a Deployment can have secrets in its environment.
+const FILE_MODE: u32 = 0o600;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +109,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder(path))?;
     let new = beside(path, "new");
     let written = (|| {
-        let mut file = File::create(&new)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
         file.write_all(content)?;
         file.sync_all()
     })();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::Daemon;
 use crate::commands::Failure;
 use crate::commands::control::call;
+use crate::commands::say;
 
 use super::{Component, Order};
 
@@ -30,6 +31,10 @@ pub struct Story {
     incident: Value,
     /// The lines that were shown.
     shown: HashSet<String>,
+    /// The attempt that it was first seen at.
+    first_attempt: Option<u64>,
+    /// Looks in a row that did not find it.
+    missed: u32,
 }
 
 /// How a story ended, or will.
@@ -38,6 +43,10 @@ pub enum Ending {
     Open(String),
     /// Everything is changed and rolled out.
     Done,
+    /// There was nothing to do.
+    There(String),
+    /// The daemon does not know of it any more.
+    Lost,
     /// It was not begun, for this reason.
     Refused(String),
     /// It fails and is tried again.
@@ -58,6 +67,11 @@ pub async fn ask(daemon: &Daemon, order: &Order, components: &[Component]) -> Ve
     let mut stories = Vec::new();
     for component in components {
         let path = ["api", "v1", "guards", component.name.as_str(), order.command];
+        if order.command == "shift" && !order.force && component.share.as_ref().ok() == component.target.as_ref() {
+            let there = Ending::There(format!("at {} % already", order.percentage.unwrap_or_default()));
+            stories.push(Story::new(&component.name, there));
+            continue;
+        }
         let ending = match call(daemon, &path, Some(body.clone())).await {
             Ok(answer) => match answer["incident"].as_str() {
                 Some(id) => Ending::Open(id.to_owned()),
@@ -69,16 +83,15 @@ pub async fn ask(daemon: &Daemon, order: &Order, components: &[Component]) -> Ve
             }
         };
         if let Ending::Refused(why) = &ending {
-            eprintln!("{}: refused: {why}", component.name);
+            say(&format!("{}: refused: {why}", component.name));
         }
-        let component = component.name.clone();
-        stories.push(Story { component, ending, incident: Value::Null, shown: HashSet::new() });
+        stories.push(Story::new(&component.name, ending));
     }
     stories
 }
 
 /// Shows what happens until each story has ended, or fails for good or for long.
-pub async fn follow(daemon: &Daemon, mut stories: Vec<Story>) -> Result<Vec<Story>, Failure> {
+pub async fn follow(daemon: &Daemon, mut stories: Vec<Story>) -> Vec<Story> {
     let mut failed_looks = 0;
     while stories.iter().any(|story| matches!(story.ending, Ending::Open(_))) {
         match call(daemon, &["api", "v1", "incidents"], None).await {
@@ -91,26 +104,40 @@ pub async fn follow(daemon: &Daemon, mut stories: Vec<Story>) -> Result<Vec<Stor
             Err(error) => {
                 failed_looks += 1;
                 if failed_looks > FAILED_LOOKS {
-                    return Err(error);
+                    match error {
+                        Failure::BadInput(why) => say(&why),
+                        Failure::Failed(error) => say(&format!("{error:#}")),
+                    }
+                    break;
                 }
             }
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    Ok(stories)
+    stories
 }
 
 impl Story {
+    fn new(component: &str, ending: Ending) -> Self {
+        let (incident, shown) = (Value::Null, HashSet::new());
+        Self { component: component.to_owned(), ending, incident, shown, first_attempt: None, missed: 0 }
+    }
+
     fn look(&mut self, incidents: &Value) {
         let Ending::Open(id) = &self.ending else { return };
         let Some(incident) = incidents.as_array().into_iter().flatten().find(|i| i["id"] == id.as_str()) else {
+            self.missed += 1;
+            if self.missed > FAILED_LOOKS {
+                self.ending = Ending::Lost;
+            }
             return;
         };
+        self.missed = 0;
         for line in incident["timeline"].as_array().into_iter().flatten() {
             let text = line["text"].as_str().unwrap_or_default();
             if self.shown.insert(format!("{} {text}", line["time"])) {
                 let named = format!("{}: ", self.component);
-                eprintln!("{named}{}", text.strip_prefix(&named).unwrap_or(text));
+                say(&format!("{named}{}", text.strip_prefix(&named).unwrap_or(text)));
             }
         }
         self.incident = incident.clone();
@@ -121,14 +148,16 @@ impl Story {
             self.ending = Ending::Done;
         } else if closed {
             self.ending = Ending::Failed(error.unwrap_or_else(|| "it was given up".to_owned()));
-        } else if let Some(error) = error.filter(|_| attempt > ATTEMPTS_TO_FOLLOW) {
+        } else if let Some(error) =
+            error.filter(|_| attempt >= *self.first_attempt.get_or_insert(attempt) + ATTEMPTS_TO_FOLLOW)
+        {
             self.ending = Ending::Failing(error);
         }
     }
 
     /// Whether everything is changed and rolled out.
     pub fn is_done(&self) -> bool {
-        matches!(self.ending, Ending::Done)
+        matches!(self.ending, Ending::Done | Ending::There(_))
     }
 
     /// One line for a person.
@@ -143,12 +172,15 @@ impl Story {
                     format!("{name}: {done} {from} % -> {} %", self.incident["to_percentage"])
                 } else {
                     format!(
-                        "{name}: every step was at {} % already; nothing was changed",
+                        "{name}: every step is at {} %, and there was nothing left to change",
                         self.incident["to_percentage"]
                     )
                 }
             }
-            Ending::Open(_) => format!("{name}: NOT KNOWN: it was not followed to its end"),
+            Ending::There(text) => format!("{name}: {text}"),
+            Ending::Open(_) | Ending::Lost => {
+                format!("{name}: NOT KNOWN: it was not followed to its end; see ripcord status")
+            }
             Ending::Refused(why) => format!("{name}: REFUSED: {why}"),
             Ending::Failing(error) | Ending::Failed(error) => format!("{name}: FAILED: {error}"),
         }
@@ -157,8 +189,8 @@ impl Story {
     /// The same for a script.
     pub fn json(&self) -> Value {
         let (result, error) = match &self.ending {
-            Ending::Done => ("done", None),
-            Ending::Open(_) => ("unknown", None),
+            Ending::Done | Ending::There(_) => ("done", None),
+            Ending::Open(_) | Ending::Lost => ("unknown", None),
             Ending::Refused(why) => ("refused", Some(why)),
             Ending::Failing(error) => ("failing", Some(error)),
             Ending::Failed(error) => ("failed", Some(error)),

@@ -12,13 +12,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::cli::Daemon;
-use crate::commands::Failure;
 use crate::commands::control::call;
+use crate::commands::patience::patiently;
 use crate::commands::scratch::Folder;
+use crate::commands::{Failure, say};
 use crate::config::{SecretFile, Settings, StatePlace};
 use crate::daemon::{self, Clock, Setup};
 use crate::engine::duration_in_words;
 use crate::kubernetes::Cluster;
+use crate::notify;
 use crate::state;
 use crate::telemetry::{self, LOG_VARIABLE, Metrics};
 
@@ -33,6 +35,9 @@ const WRITES_WITHIN: Duration = Duration::from_secs(150);
 
 /// The time between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long the pages may take to be delivered: what a healthy receiver takes many times over.
+const DELIVER_WITHIN: Duration = Duration::from_secs(8);
 
 /// The bytes of the token that this process talks to itself with.
 const TOKEN_BYTES: usize = 32;
@@ -53,6 +58,12 @@ impl Here {
         if std::env::var_os(LOG_VARIABLE).is_some() {
             telemetry::start_log()?;
         }
+        for (receiver, why) in notify::unusable(&settings.receivers) {
+            say(&format!("{receiver} cannot be told from here: {why}"));
+            settings.receivers.retain(|other| other.name != receiver);
+        }
+        // Nothing is measured.
+        settings.prometheus.ca_file = None;
         let folder = Folder::create()?;
         let token = folder.write("token", &token()?)?;
         settings.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -101,14 +112,39 @@ impl Here {
 
     /// Stops it: what is in flight is finished or journalled, and pages are delivered as far as that goes.
     pub async fn stop(mut self) {
+        patiently("Delivering the pages", self.deliver()).await;
         drop(self.stop.take());
         if self.daemon.is_finished() {
             return;
         }
-        match tokio::time::timeout(STOP_WITHIN, &mut self.daemon).await {
+        match patiently("Writing the state", tokio::time::timeout(STOP_WITHIN, &mut self.daemon)).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => eprintln!("the end was not clean: {error:#}"),
-            _ => eprintln!("the end was not clean: it took longer than {STOP_WITHIN:?}"),
+            Ok(Ok(Err(error))) => say(&format!("the end was not clean: {error:#}")),
+            _ => say(&format!("the end was not clean: it took longer than {STOP_WITHIN:?}")),
+        }
+    }
+}
+
+impl Here {
+    /// Waits until the pages are delivered, for as long as a person waits for that; what is left is sent by the daemon later.
+    async fn deliver(&self) {
+        let begun = Instant::now();
+        loop {
+            let Ok(status) = call(&self.address, &["api", "v1", "status"], None).await else { return };
+            let receivers = status["receivers"].as_array().cloned().unwrap_or_default();
+            let waiting: Vec<&str> =
+                receivers.iter().filter(|r| r["waiting"] != 0).filter_map(|r| r["receiver"].as_str()).collect();
+            if waiting.is_empty() {
+                return;
+            }
+            if begun.elapsed() > DELIVER_WITHIN {
+                say(&format!(
+                    "Pages for {} wait in the state, and are sent when Ripcord runs again",
+                    waiting.join(", ")
+                ));
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 }
@@ -141,9 +177,9 @@ async fn ready(daemon: &Daemon, lease: Duration) -> Result<(), Failure> {
             said = true;
             match &leader {
                 Some(leader) => {
-                    eprintln!("The Lease is held by {leader}: waiting up to {lease:?} whether that one is gone")
+                    say(&format!("The Lease is held by {leader}: waiting up to {lease:?} whether that one is gone"))
                 }
-                None => eprintln!("Taking the state up"),
+                None => say("Taking the state up"),
             }
         }
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -172,7 +208,8 @@ fn not_leading(leader: Option<String>, error: Option<&str>) -> anyhow::Error {
         (Some(leader), _) => {
             let pod = leader.rsplit_once('_').map_or(leader.as_str(), |(pod, _)| pod).to_owned();
             anyhow!(
-                "a Ripcord runs and leads ({leader}): ask it, so that both know the same:\n  \
+                "a Ripcord runs and leads ({leader}). If that is somebody's own ripcord rollback, wait for it. If it is the daemon's pod, \
+                 ask it, so that both know the same:\n  \
                  kubectl -n sealos-system port-forward pod/{pod} 8080\n  \
                  and add --url http://127.0.0.1:8080 --token-file FILE\n\
                  If that one hangs, take it away first: kubectl -n sealos-system scale deployment/ripcord --replicas=0"

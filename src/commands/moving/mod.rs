@@ -18,12 +18,13 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::{self, Components, Moving, Output};
-use crate::config::{Guard, Settings, Step};
+use crate::config::{self, Guard, LoadOptions, Settings, StatePlace, Step};
 use crate::kubernetes::Cluster;
 
 use super::check::explain;
 use super::control::call;
-use super::{Failure, load, print, runtime};
+use super::patience::patiently;
+use super::{Failure, environment, print, runtime, say};
 use follow::{Ending, Story};
 use here::Here;
 
@@ -89,6 +90,11 @@ async fn by_the_daemon(
 ) -> Result<(), Failure> {
     let daemon = cli::Daemon { url: url.to_owned(), token_file: token_file(moving)? };
     let status = call(&daemon, &["api", "v1", "status"], None).await?;
+    if status["dry_run"] == true {
+        let text =
+            format!("the daemon at {url} is a dry run: it would change nothing. Leave --url out, or ask another");
+        return Err(Failure::BadInput(text));
+    }
     let guards = status["guards"].as_array().cloned().unwrap_or_default();
     let known: Vec<String> = guards.iter().filter_map(|g| g["guard"].as_str().map(str::to_owned)).collect();
     let of_namespace = match &components.namespace {
@@ -104,10 +110,10 @@ async fn by_the_daemon(
     };
     let components: Vec<_> = names.into_iter().map(component).collect();
     confirm(order, &components, confirmed)?;
-    eprintln!("{url} carries it out and goes on with it if this is interrupted");
+    say(&format!("{url} carries it out and goes on with it if this is interrupted"));
     let stories = follow::ask(&daemon, order, &components).await;
-    let stories = follow::follow(&daemon, stories).await?;
-    report(order, &stories, moving.output, true)
+    let stories = follow::follow(&daemon, stories).await;
+    report(order, &stories, moving.output, Afterwards::Watched)
 }
 
 async fn by_this_process(
@@ -122,7 +128,8 @@ async fn by_this_process(
     let names = target::choose(components, &known, of_namespace.as_deref()).map_err(Failure::BadInput)?;
     let cluster = Cluster::connect().await.with_context(|| format!("cannot {}", order.command))?;
     let guards: Vec<&Guard> = settings.guards.iter().filter(|guard| names.contains(&guard.name)).collect();
-    let shares = futures::future::join_all(guards.iter().map(|guard| cluster.share(&guard.steps))).await;
+    let reading = futures::future::join_all(guards.iter().map(|guard| cluster.share(&guard.steps)));
+    let shares = patiently("Reading the shares", reading).await;
     let component = |(guard, share): (&&Guard, Result<u8, crate::engine::Unknown>)| Component {
         name: guard.name.clone(),
         share: share.map_err(|unknown| unknown.to_string()),
@@ -132,24 +139,35 @@ async fn by_this_process(
     if moving.dry_run {
         return preview::preview(order, &cluster, &guards, &components, moving.output).await;
     }
+    if order.command == "shift" && components.iter().any(Component::goes_up) {
+        let text = "a step up is taken by the daemon, which measures and watches it: start it and ask it with --url. Nothing was changed";
+        return Err(Failure::Failed(anyhow::anyhow!("{text}")));
+    }
     confirm(order, &components, confirmed)?;
     if !moving.take_over {
         here::refuse_beside_a_daemon(&settings, &cluster).await?;
     }
+    let afterwards = match &settings.state {
+        Some(StatePlace::ConfigMap(_)) => Afterwards::TakenUp,
+        Some(StatePlace::File(_)) | None => Afterwards::TakenUpFromHere,
+    };
     let mut here = Here::start(settings.clone(), cluster).await?;
     let followed = here
         .while_it_runs(async |daemon| {
             let stories = follow::ask(daemon, order, &components).await;
-            follow::follow(daemon, stories).await
+            Ok(follow::follow(daemon, stories).await)
         })
         .await;
+    let reported = followed.and_then(|stories| report(order, &stories, moving.output, afterwards));
     here.stop().await;
-    report(order, &followed?, moving.output, false)
+    reported
 }
 
+/// The configuration. The files that it names, secrets and the like, may be on another machine: what needs them says so.
 fn configuration(moving: &Moving) -> Result<Settings, Failure> {
     let files = &moving.configured.files;
-    load(files).map_err(|findings| Failure::BadInput(explain(files, &findings)))
+    config::load(files, environment(), LoadOptions { syntax_only: true })
+        .map_err(|findings| Failure::BadInput(explain(files, &findings)))
 }
 
 /// The file of the daemon's token: as it is given, or as the configuration names it.
@@ -157,13 +175,15 @@ fn token_file(moving: &Moving) -> Result<Option<PathBuf>, Failure> {
     if moving.token_file.is_some() {
         return Ok(moving.token_file.clone());
     }
-    let configured = load(&moving.configured.files).ok().and_then(|settings| settings.http.token_file);
-    match configured {
-        Some(file) => Ok(Some(file.0)),
-        None => Err(Failure::BadInput(
-            "--url needs --token-file with the API's token (or --config with a configuration that has http.token_file)"
-                .to_owned(),
-        )),
+    let needed =
+        "--url needs --token-file with the API's token, or a configuration (--config) that has http.token_file";
+    match configuration(moving) {
+        Ok(Settings { http: config::Http { token_file: Some(file), .. }, .. }) => Ok(Some(file.0)),
+        Ok(_) => Err(Failure::BadInput(needed.to_owned())),
+        Err(Failure::BadInput(why)) => {
+            Err(Failure::BadInput(format!("{needed}. The configuration says nothing:\n{why}")))
+        }
+        Err(other) => Err(other),
     }
 }
 
@@ -175,15 +195,15 @@ fn in_namespace(guards: &[Guard], namespace: &str) -> Vec<String> {
 
 /// Says what is about to be done, and asks.
 fn confirm(order: &Order, components: &[Component], confirmed: bool) -> Result<(), Failure> {
-    eprintln!("{}", if order.command == "rollback" { "Roll back:" } else { "Shift:" });
+    say(if order.command == "rollback" { "Roll back:" } else { "Shift:" });
     for component in components {
-        eprintln!("  {:<20} {}", component.name, component.movement());
+        say(&format!("  {:<20} {}", component.name, component.movement()));
     }
     if confirmed {
         return Ok(());
     }
-    eprint!("Type yes to go on: ");
     // A prompt that cannot be shown is followed by an answer that is none.
+    let _ = write!(std::io::stderr(), "Type yes to go on: ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
@@ -193,7 +213,23 @@ fn confirm(order: &Order, components: &[Component], confirmed: bool) -> Result<(
     }
 }
 
+/// What becomes of a move once it is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    /// The daemon checks whether it helped.
+    Watched,
+    /// It does when it runs again.
+    TakenUp,
+    /// It does if it uses the state that is here.
+    TakenUpFromHere,
+}
+
 impl Component {
+    /// Whether it is moved up, or that cannot be told.
+    fn goes_up(&self) -> bool {
+        !self.share.as_ref().is_ok_and(|share| self.target.is_some_and(|target| target <= *share))
+    }
+
     /// `25 % -> 0 %`.
     fn movement(&self) -> String {
         let from = match &self.share {
@@ -209,7 +245,7 @@ impl Component {
 }
 
 /// The result, for a person or a script. The error is that not all of it is done.
-fn report(order: &Order, stories: &[Story], output: Output, watched: bool) -> Result<(), Failure> {
+fn report(order: &Order, stories: &[Story], output: Output, afterwards: Afterwards) -> Result<(), Failure> {
     match output {
         Output::Json => {
             let components: Vec<Value> = stories.iter().map(Story::json).collect();
@@ -226,11 +262,18 @@ fn report(order: &Order, stories: &[Story], output: Output, watched: bool) -> Re
                 text.push_str(&format!("{}\n", story.in_words(order.command)));
             }
             if order.command == "rollback" && stories.iter().any(Story::is_done) {
-                text.push_str(if watched {
-                    "Ripcord checks now whether it helped, and tells. The components are latched: ripcord rearm NAME has one watched again.\n"
-                } else {
-                    "Nobody checks whether it helped until Ripcord runs again: look at the service now. The components are latched until\n\
-                     ripcord rearm NAME.\n"
+                text.push_str(match afterwards {
+                    Afterwards::Watched => {
+                        "Ripcord checks now whether it helped, and tells. The components are latched: ripcord rearm NAME has one watched again.\n"
+                    }
+                    Afterwards::TakenUp => {
+                        "Nobody checks whether it helped until Ripcord runs again: look at the service now. The components are latched until\n\
+                         ripcord rearm NAME.\n"
+                    }
+                    Afterwards::TakenUpFromHere => {
+                        "Nobody checks whether it helped: look at the service now. A Ripcord that uses the same state file goes on from here, and\n\
+                         has the components latched until ripcord rearm NAME; any other knows nothing of this.\n"
+                    }
                 });
             }
             print(&text)?;
@@ -243,13 +286,11 @@ fn report(order: &Order, stories: &[Story], output: Output, watched: bool) -> Re
     }
     let mut hint = String::new();
     if stories.iter().any(|story| matches!(story.ending, Ending::Failing(_))) {
-        hint.push_str(if watched {
+        hint.push_str(if afterwards == Afterwards::Watched {
             "; Ripcord goes on trying: ripcord status, and ripcord ack NAME to stop that"
         } else {
-            "; mend what the error says and try again"
+            "; nobody goes on trying: mend what the error says and run this again"
         });
-    } else if order.command == "shift" && !watched && !order.force {
-        hint.push_str("; a step up is taken by the daemon, which watches it: start it and ask it with --url");
     }
     Err(Failure::Failed(anyhow::anyhow!("not done: {}{hint}", open.join(", "))))
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cli::Output;
+use crate::commands::patience::patiently;
 use crate::commands::{Failure, print};
 use crate::config::Guard;
 use crate::engine::{Progress, StepReport, StepResult};
@@ -26,7 +27,7 @@ pub async fn preview(
     output: Output,
 ) -> Result<(), Failure> {
     let tries = guards.iter().zip(components).map(|(guard, component)| steps(order, cluster, guard, component));
-    let all: Vec<Vec<StepReport>> = futures::future::join_all(tries).await;
+    let all: Vec<Vec<StepReport>> = patiently("Asking the API server", futures::future::join_all(tries)).await;
     match output {
         Output::Json => {
             let components: Vec<Value> = components
@@ -49,7 +50,12 @@ pub async fn preview(
                 text.push_str(&format!("{}: {}\n", component.name, component.movement()));
                 for step in steps {
                     text.push_str(&format!("  {}: {}\n", step.step, step.result.as_str()));
-                    for line in step.detail.iter().flat_map(|detail| detail.split(", ")) {
+                    let fields = |detail: &String| match step.result {
+                        // A sentence has commas of its own.
+                        StepResult::Failed => vec![detail.clone()],
+                        _ => detail.split(", ").map(str::to_owned).collect(),
+                    };
+                    for line in step.detail.iter().flat_map(fields) {
                         text.push_str(&format!("    {line}\n"));
                     }
                 }

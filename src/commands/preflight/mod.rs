@@ -26,6 +26,7 @@ use crate::cli;
 use crate::config::Settings;
 
 use super::check::explain;
+use super::say;
 use super::{Failure, load, print, runtime};
 
 use check::{Check, Result};
@@ -83,6 +84,6 @@ async fn look(settings: &Settings, send_test: bool) -> Vec<Check> {
 /// Says on stderr that a part is done, for whoever waits.
 async fn done<T>(part: &str, look: impl Future<Output = T>) -> T {
     let seen = look.await;
-    eprintln!("{part}: looked at");
+    say(&format!("{part}: looked at"));
     seen
 }

@@ -85,7 +85,7 @@ fn said(name: &str, text: Option<&str>) -> Check {
         Some(Err(why)) => Area::State.warn(
             WHAT,
             format!("{name} cannot be used: {why}"),
-            "Ripcord would set it aside and begin anew, without its latches: see docs/operations.md, \"The state\"",
+            "Ripcord would set it aside and begin anew, without its latches: see docs/operations.md, \"State, restarts and replicas\"",
         ),
     }
 }

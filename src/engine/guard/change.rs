@@ -71,6 +71,7 @@ impl Guard {
                 // Nothing is changed in the rest of a story that was told as a dry run either.
                 dry_run: incident.dry_run,
                 rollback: true,
+                save: incident.steps.iter().all(|step| step.result != StepResult::Changed),
                 saved: incident.snapshot.iter().map(|saved| saved.object.clone()).collect(),
             })
         })
@@ -205,7 +206,7 @@ impl Guard {
                     advice: if accepted {
                         "Look at the pods now: the change is made, and they do not become ready. Ripcord keeps looking until they do or you acknowledge (ripcord ack)."
                     } else {
-                        "Act now: the traffic is not moved back. Mend what the error says, or move it by hand; Ripcord keeps trying until it works or you acknowledge (ripcord ack)."
+                        "Act now: the traffic is not moved back. Mend what the error says, or change the objects yourself (kubectl); Ripcord keeps trying until it works or you acknowledge (ripcord ack)."
                     },
                     dry_run: rules.dry_run,
                 },

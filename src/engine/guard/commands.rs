@@ -15,12 +15,10 @@ impl Guard {
     pub fn command(&mut self, command: Command, now: Timestamp, rules: Rules) -> Vec<Action> {
         let mut actions = Vec::new();
         match command {
-            Command::Rollback { once: true, .. } if self.why_not_again().is_some() => {
-                actions.extend(self.why_not_again().map(|why| self.ignored(why)));
-            }
-            Command::Rollback { reason, percentage, .. } => {
-                self.roll_back_by_hand(&reason, percentage, now, rules, &mut actions)
-            }
+            Command::Rollback { reason, percentage, once } => match self.why_not_again().filter(|_| once) {
+                Some(why) => actions.push(self.ignored(why)),
+                None => self.roll_back_by_hand(&reason, percentage, now, rules, &mut actions),
+            },
             Command::Shift { reason, percentage, force } => {
                 self.shift(&reason, percentage, force, now, rules, &mut actions);
             }
@@ -44,8 +42,7 @@ impl Guard {
         actions: &mut Vec<Action>,
     ) {
         if self.state == GuardState::RollingBack {
-            actions.push(self.ignored("a rollback is under way already"));
-            return;
+            return self.roll_on_by_hand(reason, percentage, now, rules, actions);
         }
         let last = self.settings.rollback.percentages.last().copied().unwrap_or_default();
         let to = percentage.unwrap_or(last);
@@ -59,6 +56,32 @@ impl Guard {
         self.begin_rollback(to, format!("by hand: {}", words::bounded(reason)), Vec::new(), now, rules, actions);
     }
 
+    /// A person asks for a rollback that is under way: it is tried at once, and goes further down if that is what is asked for. Its story
+    /// goes on.
+    fn roll_on_by_hand(
+        &mut self,
+        reason: &str,
+        percentage: Option<u8>,
+        now: Timestamp,
+        rules: Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let steps = &self.settings.rollback.steps;
+        let Some(incident) = &mut self.incident else { return };
+        let to = percentage.unwrap_or(incident.to_percentage).min(incident.to_percentage);
+        let reason = format!("by hand: {}", words::bounded(reason));
+        if to < incident.to_percentage {
+            incident.begin_rung(to, steps);
+            incident.note(now, format!("{reason}: going on to {to} %"));
+        } else {
+            incident.take_up(now, &format!("{reason}: trying at once"));
+        }
+        let incident = incident.id.clone();
+        actions.push(Action::Journal);
+        actions.push(Action::AbandonChange { guard: self.settings.name.clone(), incident });
+        actions.extend(self.order(Duration::ZERO, rules));
+    }
+
     /// Why who asks again and again is not obeyed again.
     fn why_not_again(&self) -> Option<&'static str> {
         match self.state {
@@ -67,7 +90,9 @@ impl Guard {
                 Some("the guard was rolled back already, and is latched until a person re-arms it")
             }
             GuardState::Paused => Some("a person has paused the guard"),
-            GuardState::Watching if self.next_rung().is_none() => Some("the traffic is at its target already"),
+            GuardState::Watching if self.next_rung().is_none() && self.shift.is_none() => {
+                Some("the traffic is at its target already")
+            }
             GuardState::Watching => None,
         }
     }

@@ -31,6 +31,9 @@ pub use verify::Watched;
 /// Closed incidents kept of one guard, for the status and the API.
 const KEPT_INCIDENTS: usize = 20;
 
+/// Of these the latest keep the objects as they were before: whoever puts something back does so soon, and whole objects fill the state.
+const KEPT_SNAPSHOTS: usize = 3;
+
 /// Where a guard is in its story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -392,6 +395,9 @@ impl Guard {
     fn close(&mut self, mut incident: Incident, now: Timestamp) {
         incident.closed_at.get_or_insert(now);
         self.closed.push(incident);
+        for older in self.closed.iter_mut().rev().skip(KEPT_SNAPSHOTS) {
+            older.snapshot.clear();
+        }
         if self.closed.len() > KEPT_INCIDENTS {
             self.closed.remove(0);
         }

@@ -9,9 +9,6 @@ use super::super::input::{Problem, ReadinessReport};
 use super::super::words;
 use super::{Guard, GuardState, Rules};
 
-/// A problem is believed when this many tries in a row have met one: an API server that is being restarted fails once.
-const TRIES_TO_BELIEVE: u32 = 2;
-
 /// Problems that a page names; the rest is counted.
 const NAMED: usize = 4;
 
@@ -24,8 +21,6 @@ pub struct Readiness {
     pub problems: Vec<Problem>,
     /// What is worth a look all the same.
     pub warnings: Vec<String>,
-    /// Tries in a row that met a problem.
-    failing: u32,
     /// The story of not being ready, once it was told.
     pub told: Option<Unready>,
 }
@@ -60,6 +55,7 @@ impl Guard {
             return actions;
         }
         let before = (self.readiness.ready(), std::mem::take(&mut self.readiness.warnings));
+        let problems_before = std::mem::take(&mut self.readiness.problems);
         self.readiness.checked_at = Some(now);
         self.readiness.problems = report
             .problems
@@ -76,12 +72,11 @@ impl Guard {
             }));
         }
         if ready {
-            self.readiness.failing = 0;
             if let Some(mut story) = self.readiness.told.take() {
                 let summary = format!("{}: a rollback would work again", self.name());
                 actions.push(Action::Journal);
-                actions.push(Action::Notify(self.about_readiness(
-                    &mut story,
+                actions.push(Action::Notify(story.page(
+                    self.name(),
                     Event::WatchdogReady,
                     summary,
                     "Nothing.",
@@ -91,10 +86,11 @@ impl Guard {
             }
             return actions;
         }
-        self.readiness.failing = self.readiness.failing.saturating_add(1);
+        // A problem is believed when two tries in a row have met it: an API server that is being restarted fails once.
+        let believed = |problem: &&Problem| problems_before.iter().any(|before| before.step == problem.step);
         let known = self.readiness.told.as_ref().map(|story| story.steps.as_slice()).unwrap_or_default();
-        let news = self.readiness.problems.iter().any(|problem| !known.contains(&problem.step));
-        if !news || self.readiness.failing < TRIES_TO_BELIEVE || self.state == GuardState::Paused {
+        let news = self.readiness.problems.iter().filter(believed).any(|problem| !known.contains(&problem.step));
+        if !news || self.state == GuardState::Paused {
             return actions;
         }
         let mut story = self.readiness.told.take().unwrap_or_else(|| Unready {
@@ -102,10 +98,9 @@ impl Guard {
             pages: 0,
             steps: Vec::new(),
         });
-        story.steps = self.readiness.problems.iter().map(|problem| problem.step.clone()).collect();
+        story.steps = self.readiness.problems.iter().filter(believed).map(|problem| problem.step.clone()).collect();
         let summary = format!("{}: a rollback would FAIL now: {}", self.name(), named(&self.readiness.problems));
-        let page = self.about_readiness(
-            &mut story,
+        let page = story.page(self.name(),
             Event::WatchdogNotReady,
             summary,
             "Mend what the error says before the night: until then this guard is not protected. ripcord preflight tries it again at once.",
@@ -117,31 +112,40 @@ impl Guard {
         actions.push(Action::Notify(page));
         actions
     }
+}
 
-    fn about_readiness(
-        &self,
-        story: &mut Unready,
+impl Unready {
+    fn page(
+        &mut self,
+        guard: &str,
         event: Event,
         summary: String,
         advice: &str,
         now: Timestamp,
         rules: Rules,
     ) -> Notification {
-        story.pages += 1;
+        self.pages += 1;
         Notification {
-            id: format!("{}.{}", story.id, story.pages),
+            id: format!("{}.{}", self.id, self.pages),
             event,
             severity: Severity::Critical,
             time: now,
-            guard: Some(self.name().to_owned()),
+            guard: Some(guard.to_owned()),
             guards: Vec::new(),
-            incident: Some(story.id.clone()),
+            incident: Some(self.id.clone()),
             summary,
             advice: advice.to_owned(),
             trigger: None,
             rollback: None,
             dry_run: rules.dry_run,
         }
+    }
+
+    /// The guard is no longer configured: what was told of it ends.
+    pub fn end(mut self, guard: &str, now: Timestamp, rules: Rules) -> Action {
+        let summary =
+            format!("{guard}: the guard is no longer configured: whether a rollback would work is not tried any more");
+        Action::Notify(self.page(guard, Event::WatchdogReady, summary, "Nothing.", now, rules))
     }
 }
 

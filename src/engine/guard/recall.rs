@@ -78,7 +78,10 @@ impl Guard {
     pub fn reload(self, settings: GuardSettings, now: Timestamp, rules: Rules) -> (Self, Vec<Action>) {
         let (mut guard, actions) = Self::recall(settings, self.memory(), now, rules);
         guard.share = self.share;
-        guard.readiness = self.readiness;
+        // What was tried were the steps of before.
+        if guard.settings.rollback.steps == self.settings.rollback.steps {
+            guard.readiness = self.readiness;
+        }
         for old in self.triggers {
             let same = guard.triggers.iter_mut().find(|t| {
                 t.settings.name == old.settings.name && t.settings.fingerprint() == old.settings.fingerprint()
@@ -197,6 +200,7 @@ impl GuardMemory {
             let gone = format!("{} is no longer watched", name.replace('_', " "));
             actions.extend(trigger.end(guard, &gone, now, rules));
         }
+        actions.extend(self.unready.map(|story| story.end(guard, now, rules)));
         if let Some(shift) = &self.shift {
             actions.push(Action::AbandonChange { guard: guard.to_owned(), incident: shift.id.clone() });
         }

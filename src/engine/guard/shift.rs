@@ -45,6 +45,7 @@ impl Guard {
             delay: Duration::ZERO,
             dry_run: incident.dry_run,
             rollback: false,
+            save: true,
             saved: Vec::new(),
         }));
         self.shift = Some(incident);
@@ -52,7 +53,8 @@ impl Guard {
 
     /// Why traffic is not to be moved to this share now.
     fn why_no_shift(&self, percentage: u8, force: bool) -> Option<String> {
-        match self.state {
+        // A pause only holds up what it paused.
+        match self.pause.as_ref().map_or(self.state, |pause| pause.from) {
             GuardState::RollingBack | GuardState::Verifying => {
                 return Some("a rollback is under way: wait for it".to_owned());
             }
@@ -60,6 +62,8 @@ impl Guard {
             _ => {}
         }
         let share = match &self.share {
+            // By force it is done again: a shift that failed half way leaves the highest share behind.
+            Ok(share) if *share == percentage && force => return None,
             Ok(share) if *share == percentage => return Some(format!("the share is {share} % already")),
             Ok(share) if percentage < *share => return None,
             Ok(share) => Ok(*share),
@@ -140,6 +144,10 @@ impl Guard {
 
     fn end_shift(&mut self, result: &'static str, detail: String, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(mut shift) = self.shift.take() else { return };
+        if let Some(incident) = &mut self.incident {
+            // A person has moved on from where the rollback left it.
+            incident.unwatched = true;
+        }
         shift.note(now, &detail);
         actions.push(Action::Journal);
         let (guard, incident) = (self.settings.name.clone(), shift.id.clone());

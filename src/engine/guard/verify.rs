@@ -181,7 +181,7 @@ impl Guard {
         if !matches!(self.state, GuardState::Verifying | GuardState::RolledBack | GuardState::NotRecovered) {
             return None;
         }
-        let incident = self.incident.as_ref().filter(|incident| !incident.dry_run && !incident.reverted)?;
+        let incident = self.incident.as_ref().filter(|i| !i.dry_run && !i.reverted && !i.unwatched)?;
         let watched = since(incident.completed_at?, now) <= self.settings.rollback.drift_watch;
         watched.then(|| Watched {
             guard: self.settings.name.clone(),

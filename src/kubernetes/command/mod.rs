@@ -38,8 +38,12 @@ pub(super) async fn carry_out(
     if how.dry_run {
         return done(StepResult::WouldChange, Some(format!("would run {shown}")));
     }
-    let Ended { end, output } = process::run(&found, program, arguments, step.timeout)
-        .await
+    // Dropped, it is killed with its whole process group: what it would do later would meet what is done meanwhile.
+    let ran = tokio::select! {
+        ran = process::run(&found, program, arguments, step.timeout) => ran,
+        () = how.gate.cancelled() => return Err(StepError::HeldBack),
+    };
+    let Ended { end, output } = ran
         .map_err(|e| StepError::Failed(format!("could not run {shown}: {e}; check the program, and what it is for")))?;
     let wrote = output.text();
     let failed = |how_it_ended: String| {

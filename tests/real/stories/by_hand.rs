@@ -15,6 +15,7 @@ use crate::stories;
 use crate::support::controller::Rollout;
 use crate::support::fixtures::{self, Config};
 use crate::support::mesh::Traffic;
+use crate::support::proxy::Fault;
 use crate::support::ripcord::{Ended, Ripcord, run_to_end};
 use crate::support::{Story, World, eventually, never, ports};
 
@@ -23,6 +24,7 @@ pub fn trials() -> Vec<Story> {
         a_rollback_works_without_the_daemon_which_goes_on_from_there,
         sealos_own_options_are_understood,
         one_component_that_is_impossible_holds_up_no_other,
+        what_failed_by_hand_is_mended_and_done_by_hand,
         nothing_is_moved_past_a_daemon_that_runs,
         a_daemon_without_a_lease_is_not_ended_by_accident,
         a_dry_run_shows_each_field_and_changes_nothing,
@@ -191,6 +193,31 @@ async fn one_component_that_is_impossible_holds_up_no_other(world: World) -> any
         daemon.incidents().await.is_ok_and(|incidents| retried(&incidents) > before)
     })
     .await
+}
+
+/// Without a daemon: the first try fails and says so, the second goes on with the same incident.
+async fn what_failed_by_hand_is_mended_and_done_by_hand(world: World) -> anyhow::Result<()> {
+    let stage = Stage::set(&world).await?;
+    // The secret of a receiver is on another machine; its pages wait.
+    let config = config(&world, &stage)?
+        .set("receivers.elsewhere.webhook", json!({"url_file": "/nowhere/oncall-url", "format": "generic"}));
+    let file = written(&world, &config)?;
+    stage.api.rule(|r| r.method == "PATCH" && !r.is_dry_run(), Fault::kubernetes(500));
+    let args = ["rollback", "--component", GUARD, "--reason", "users complain", "--yes"];
+    let ended = ripcord(&world, &stage.kubeconfig, &file, &args).await?;
+    ensure!(ended.code() == 1 && ended.stdout.contains("terminal: FAILED: "), "{ended:?}");
+    ensure!(ended.stderr.contains("mend what the error says and run this again"), "{ended:?}");
+    ensure!(ended.stderr.contains("Pages for elsewhere wait in the state"), "{ended:?}");
+    let stopping = stage.told("watchdog.stopping").await?;
+    ensure!(stopping.body["severity"] == "critical", "nobody goes on with it: {}", stopping.body);
+
+    stage.api.clear();
+    let ended = ripcord(&world, &stage.kubeconfig, &file, &args).await?;
+    ensure!(ended.code() == 0, "{ended:?}");
+    ensure!(stage.env("ISTIO_PERCENTAGE").await?.as_deref() == Some("0"));
+    let started = stage.hook.accepted().iter().filter(|c| c.event() == "rollback.started").count();
+    ensure!(started == 1, "one story: {started}");
+    Ok(())
 }
 
 async fn nothing_is_moved_past_a_daemon_that_runs(world: World) -> anyhow::Result<()> {

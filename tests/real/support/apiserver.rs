@@ -30,7 +30,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(90);
 const ROLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Users without any rights, handed out one by one. The file of tokens is read only at start.
-const USERS: usize = 256;
+const USERS: usize = 512;
 
 /// Somebody the API server knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -269,11 +269,42 @@ fn a_rollback_by_hand_needs_no_breach() {
         1m0s change to 0 %, attempt 1
         1m0s critical rollback.started
         1m0s rolling_back
-        1m0s ignored
+        1m0s abandon
+        1m0s change to 0 %, attempt 2
         1m0s critical rollback.succeeded
         1m0s verifying
         3m0s critical rollback.verified
         3m0s rolled_back
+        ",
+    );
+}
+
+#[test]
+fn a_rollback_by_hand_that_is_asked_for_again_is_tried_at_once_and_may_go_further_down() {
+    let mut ladder = plain();
+    ladder.guards[0].rollback.percentages = vec![10, 0];
+    check(
+        ladder,
+        "
+        1m 0 %
+        by hand 10
+        failed
+        by hand 50
+        by hand 0
+        completed
+        ",
+        "
+        1m0s change to 10 %, attempt 1
+        1m0s critical rollback.started
+        1m0s rolling_back
+        1m0s change to 10 %, attempt 2
+        1m0s critical rollback.failed
+        1m0s abandon
+        1m0s change to 10 %, attempt 3
+        1m0s abandon
+        1m0s change to 0 %, attempt 4
+        1m0s critical rollback.succeeded
+        1m0s verifying
         ",
     );
 }
