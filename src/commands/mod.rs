@@ -61,6 +61,21 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Asks the person at the terminal whether to go on.
+fn ask_to_go_on(question: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr();
+    let mut answer = String::new();
+    let asked = write!(stderr, "{question}")
+        .and_then(|()| stderr.flush())
+        .and_then(|()| std::io::stdin().read_line(&mut answer));
+    match (asked, answer.trim()) {
+        (Ok(_), "yes") => Ok(()),
+        (Ok(_), _) => Err(Failure::Failed(anyhow::anyhow!("not confirmed: nothing was changed"))),
+        (Err(e), _) => Err(Failure::Failed(anyhow::anyhow!("cannot ask whether to go on; nothing was changed: {e}"))),
+    }
+}
+
 /// Loads a configuration as the daemon does, environment included.
 fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {
     config::load(files, environment(), LoadOptions::default())

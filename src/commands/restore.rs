@@ -1,6 +1,6 @@
 //! `ripcord restore`: puts the objects of a folder back, after it has shown what that changes.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -12,7 +12,7 @@ use crate::kubernetes::{Cluster, Live, ObjectRef, PutBack};
 
 use super::folder::{self, Kept};
 use super::patience::patiently;
-use super::{Failure, print, runtime};
+use super::{Failure, ask_to_go_on, print, runtime};
 
 /// Unchanged lines around a change, as `diff -u` has them.
 const CONTEXT_LINES: usize = 3;
@@ -56,7 +56,7 @@ pub fn restore(options: &cli::Restore) -> Result<(), Failure> {
             if options.output == Output::Json {
                 eprint!("{}", items.iter().map(Item::shown).collect::<String>());
             }
-            confirm(number, &cluster)?;
+            ask_to_go_on(&format!("Type yes to put back {} on {}: ", objects(number), cluster.name()))?;
         }
         let mut outcomes = Vec::with_capacity(items.len());
         for item in &items {
@@ -137,17 +137,6 @@ impl Item {
 fn diff(now: &str, then: &str, file: &Path) -> String {
     let diff = TextDiff::from_lines(now, then);
     diff.unified_diff().context_radius(CONTEXT_LINES).header("now", &file.display().to_string()).to_string()
-}
-
-/// Asks the person at the terminal.
-fn confirm(number: usize, cluster: &Cluster) -> Result<(), Failure> {
-    let mut stderr = std::io::stderr();
-    let mut answer = String::new();
-    let asked = write!(stderr, "Type yes to put back {} on {}: ", objects(number), cluster.name())
-        .and_then(|()| stderr.flush())
-        .and_then(|()| std::io::stdin().read_line(&mut answer));
-    asked.context("cannot ask whether to go on; nothing was changed")?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(anyhow!("not confirmed: nothing was changed").into()) }
 }
 
 /// What became of one object, in a line.

@@ -14,7 +14,7 @@ use super::cluster::Cluster;
 use super::drift::Difference;
 use super::error::CallError;
 use super::object::{Kind, ObjectRef};
-use super::step::{self, Conflicts, Done, StepError};
+use super::step::{self, Done, StepError};
 
 /// One carrying-out of the step.
 pub(super) struct Change<'a> {
@@ -31,13 +31,7 @@ impl<'a> Change<'a> {
     }
 
     pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, StepError> {
-        let mut conflicts = Conflicts::default();
-        loop {
-            match self.attempt(cluster).await {
-                Ok(done) => return Ok(done),
-                Err(error) => conflicts.permit_another(error)?,
-            }
-        }
+        step::begun_anew_on_conflict(|| self.attempt(cluster)).await
     }
 
     async fn attempt(&self, cluster: &Cluster) -> Result<Done, StepError> {

@@ -61,14 +61,28 @@ pub(super) fn below_target<'v>(
     })
 }
 
+/// Tries a step, and begins it anew from reading on where somebody else's write came in between.
+pub(super) async fn begun_anew_on_conflict<F>(attempt: impl Fn() -> F) -> Result<Done, StepError>
+where
+    F: Future<Output = Result<Done, StepError>>,
+{
+    let mut conflicts = Conflicts::default();
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => conflicts.permit_another(error)?,
+        }
+    }
+}
+
 /// Counts the conflicts of one step.
 #[derive(Debug, Default)]
-pub(super) struct Conflicts(u32);
+struct Conflicts(u32);
 
 impl Conflicts {
     /// Whether the step is to be begun anew after `error`, from reading on, so that everything is checked again. If
     /// not, the error in which the step ends.
-    pub(super) fn permit_another(&mut self, error: StepError) -> Result<(), StepError> {
+    fn permit_another(&mut self, error: StepError) -> Result<(), StepError> {
         match error {
             StepError::Failed(_) | StepError::HeldBack => Err(error),
             StepError::Conflict(_) if self.0 < MAX_CONFLICTS => {

@@ -17,7 +17,7 @@ use super::drift::Difference;
 use super::error::{CallError, Cause};
 use super::object::{Kind, ObjectRef};
 use super::routes::{self, Route, Weights};
-use super::step::{self, Conflicts, Done, StepError};
+use super::step::{self, Done, StepError};
 
 /// Where `managedFields` has the weights. A list of a custom resource has one owner as a whole.
 const OWNED: [&str; 2] = ["f:spec", "f:http"];
@@ -36,13 +36,7 @@ impl<'a> Change<'a> {
     }
 
     pub(super) async fn carry_out(&self, cluster: &Cluster) -> Result<Done, StepError> {
-        let mut conflicts = Conflicts::default();
-        loop {
-            match self.attempt(cluster).await {
-                Ok(done) => return Ok(done),
-                Err(error) => conflicts.permit_another(error)?,
-            }
-        }
+        step::begun_anew_on_conflict(|| self.attempt(cluster)).await
     }
 
     async fn attempt(&self, cluster: &Cluster) -> Result<Done, StepError> {

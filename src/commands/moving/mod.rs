@@ -11,7 +11,7 @@ mod here;
 mod preview;
 mod target;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -24,7 +24,7 @@ use crate::kubernetes::Cluster;
 use super::check::explain;
 use super::control::call;
 use super::patience::patiently;
-use super::{Failure, environment, print, runtime, say};
+use super::{Failure, ask_to_go_on, environment, print, runtime, say};
 use follow::{Ending, Story};
 use here::Here;
 
@@ -202,15 +202,7 @@ fn confirm(order: &Order, components: &[Component], confirmed: bool) -> Result<(
     if confirmed {
         return Ok(());
     }
-    // A prompt that cannot be shown is followed by an answer that is none.
-    let _ = write!(std::io::stderr(), "Type yes to go on: ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    match answer.trim() {
-        "yes" => Ok(()),
-        _ => Err(Failure::Failed(anyhow::anyhow!("not confirmed: nothing was changed"))),
-    }
+    ask_to_go_on("Type yes to go on: ")
 }
 
 /// What becomes of a move once it is made.
