@@ -14,7 +14,6 @@ mod target;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::{self, Components, Moving, Output};
@@ -126,7 +125,11 @@ async fn by_this_process(
     let known: Vec<String> = settings.guards.iter().map(|guard| guard.name.clone()).collect();
     let of_namespace = components.namespace.as_deref().map(|namespace| in_namespace(&settings.guards, namespace));
     let names = target::choose(components, &known, of_namespace.as_deref()).map_err(Failure::BadInput)?;
-    let cluster = Cluster::connect().await.with_context(|| format!("cannot {}", order.command))?;
+    let cluster = Cluster::connect().await.map_err(|e| {
+        let doing = if order.command == "rollback" { "roll back" } else { "shift" };
+        let why = std::error::Error::source(&e).map(|why| format!(" ({why})")).unwrap_or_default();
+        anyhow::anyhow!("cannot {doing}: {e}{why}")
+    })?;
     let guards: Vec<&Guard> = settings.guards.iter().filter(|guard| names.contains(&guard.name)).collect();
     let reading = futures::future::join_all(guards.iter().map(|guard| cluster.share(&guard.steps)));
     let shares = patiently("Reading the shares", reading).await;
