@@ -242,6 +242,26 @@ mod tests {
         assert!(error.contains("open incidents"), "{error}");
     }
 
+    /// Objects that were saved give way before any page, those of what is over first.
+    #[test]
+    fn saved_objects_go_before_pages() {
+        let pages: [(&str, &str, &[&str]); 2] = [("c1", "critical", &["oncall"]), ("i1", "info", &["sre"])];
+        let saved = |name: &str| json!([{"object": name, "yaml": "a: 1\n".repeat(4000)}]);
+        let mut written = serde_json::to_value(memory(&[("a1", "2026-01-02T00:00:00Z")])).unwrap();
+        written["guards"]["a"]["closed"][0]["snapshot"] = saved("Deployment ns/over");
+        written["guards"]["open"]["incident"]["snapshot"] = saved("Deployment ns/open");
+        let memory = serde_json::from_value(written).unwrap();
+        let document = Document::new("here", Timestamp::UNIX_EPOCH, memory, outbox(&pages, &["d1"]));
+        let (whole, _) = document.text(usize::MAX).unwrap();
+        let (text, left_out) = document.text(whole.len() - 1).unwrap();
+        assert_eq!((left_out, text.contains("ns/over"), text.contains("ns/open")), (1, false, true));
+        let (text, _) = document.text(text.len() - 10_000).unwrap();
+        let read = Document::read(&text).unwrap();
+        assert!(!text.contains("a: 1"), "the objects are gone");
+        assert_eq!(read.outbox.entries.len(), 2, "no page is");
+        assert_eq!(read.outbox.dead_letters.len(), 1);
+    }
+
     /// A receiver that is down for a night, and a bad week before: it fits, no critical page is left out, and it takes no time.
     #[test]
     fn a_thousand_long_pages_fit_into_a_config_map() {

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Story> {
         a_time_out_asks_first,
         a_time_out_kills_grandchildren,
         a_change_that_is_given_up_kills_the_group,
+        a_change_that_is_cancelled_kills_the_group_before_it_ends,
         what_stays_in_the_background_is_not_waited_for,
         much_output_is_cut,
         a_dry_run_runs_nothing,
@@ -156,6 +157,26 @@ async fn a_change_that_is_given_up_kills_the_group(world: World) -> anyhow::Resu
     change.abort();
     ensure!(change.await.is_err_and(|e| e.is_cancelled()), "the change ended by itself");
     is_gone(&grandchild).await
+}
+
+/// What comes after it, a rollback say, begins when it has ended.
+async fn a_change_that_is_cancelled_kills_the_group_before_it_ends(world: World) -> anyhow::Result<()> {
+    let cluster = cluster(&world).await?;
+    let file = world.dir.join("id");
+    let plan = script("trap '' TERM; echo $$ > \"$1\"; while :; do sleep 0.05; done", &file, PATIENT);
+    let (cancel, cancelled) = tokio::sync::oneshot::channel::<()>();
+    let change = tokio::spawn(async move {
+        let mut reports = Vec::new();
+        let gone = async move { drop(cancelled.await) };
+        let outcome = cluster.carry_out(&plan, |progress| reports.push(progress), gone).await;
+        (outcome, reports)
+    });
+    let shell = process(&file).await?;
+    ensure!(runs(&shell), "it has ended already");
+    drop(cancel);
+    let (outcome, reports) = tokio::time::timeout(GONE, change).await??;
+    ensure!((outcome, reports.is_empty()) == (Outcome::Cancelled, true), "{outcome:?}: {reports:?}");
+    is_gone(&shell).await
 }
 
 async fn what_stays_in_the_background_is_not_waited_for(world: World) -> anyhow::Result<()> {
