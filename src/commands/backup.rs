@@ -6,24 +6,20 @@ use serde_json::json;
 
 use crate::VERSION;
 use crate::cli::{self, Output};
-use crate::config::{self, LoadOptions, Settings, StatePlace, Step};
+use crate::config::{Settings, StatePlace, Step};
 use crate::engine::Incident;
 use crate::kubernetes::{self, Cluster, Kind, Manifest, ObjectRef};
 use crate::state;
 
-use super::check::explain;
 use super::folder;
 use super::patience::patiently;
-use super::say;
-use super::{Failure, environment, print, runtime};
+use super::{Failure, load_apart, print, runtime, say};
 
 /// Writes the objects as they are, or as they were before an incident.
 pub fn backup(options: &cli::Backup) -> Result<(), Failure> {
     folder::check_free(&options.dir).map_err(Failure::BadInput)?;
-    // No receiver is written to: their secrets may be on another machine.
-    let files = &options.configured.files;
-    let settings = config::load(files, environment(), LoadOptions { syntax_only: true })
-        .map_err(|findings| Failure::BadInput(explain(files, &findings)))?;
+    // No receiver is written to.
+    let settings = load_apart(&options.configured)?;
     let runtime = runtime()?;
     match &options.incident {
         Some(id) => {

@@ -16,6 +16,7 @@ mod scratch;
 
 use std::path::PathBuf;
 
+use crate::cli::Configured;
 use crate::config::{self, Finding, LoadOptions, Settings};
 
 pub use backup::backup;
@@ -79,6 +80,13 @@ fn ask_to_go_on(question: &str) -> Result<(), Failure> {
 /// Loads a configuration as the daemon does, environment included.
 fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {
     config::load(files, environment(), LoadOptions::default())
+}
+
+/// Loads a configuration without the files that it names: secrets and certificates may be on another machine, and whatever needs them
+/// says so.
+fn load_apart(configured: &Configured) -> Result<Settings, Failure> {
+    config::load(&configured.files, environment(), LoadOptions { syntax_only: true })
+        .map_err(|findings| Failure::BadInput(check::explain(&configured.files, &findings)))
 }
 
 /// The environment variables that are text. Ripcord's own are.

@@ -123,9 +123,7 @@ impl Here {
             _ => say(&format!("the end was not clean: it took longer than {STOP_WITHIN:?}")),
         }
     }
-}
 
-impl Here {
     /// Waits until the pages are delivered, for as long as a person waits for that; what is left is sent by the daemon later.
     async fn deliver(&self) {
         let begun = Instant::now();

@@ -17,13 +17,12 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::cli::{self, Components, Moving, Output};
-use crate::config::{self, Guard, LoadOptions, Settings, StatePlace, Step};
+use crate::config::{self, Guard, Settings, StatePlace, Step};
 use crate::kubernetes::Cluster;
 
-use super::check::explain;
 use super::control::call;
 use super::patience::patiently;
-use super::{Failure, ask_to_go_on, environment, print, runtime, say};
+use super::{Failure, ask_to_go_on, load_apart, print, runtime, say};
 use follow::{Ending, Story};
 use here::Here;
 
@@ -97,7 +96,7 @@ async fn by_the_daemon(
     let guards = status["guards"].as_array().cloned().unwrap_or_default();
     let known: Vec<String> = guards.iter().filter_map(|g| g["guard"].as_str().map(str::to_owned)).collect();
     let of_namespace = match &components.namespace {
-        Some(namespace) => Some(in_namespace(&configuration(moving)?.guards, namespace)),
+        Some(namespace) => Some(in_namespace(&load_apart(&moving.configured)?.guards, namespace)),
         None => None,
     };
     let names = target::choose(components, &known, of_namespace.as_deref()).map_err(Failure::BadInput)?;
@@ -121,7 +120,7 @@ async fn by_this_process(
     moving: &Moving,
     confirmed: bool,
 ) -> Result<(), Failure> {
-    let settings = configuration(moving)?;
+    let settings = load_apart(&moving.configured)?;
     let known: Vec<String> = settings.guards.iter().map(|guard| guard.name.clone()).collect();
     let of_namespace = components.namespace.as_deref().map(|namespace| in_namespace(&settings.guards, namespace));
     let names = target::choose(components, &known, of_namespace.as_deref()).map_err(Failure::BadInput)?;
@@ -154,7 +153,7 @@ async fn by_this_process(
         Some(StatePlace::ConfigMap(_)) => Afterwards::TakenUp,
         Some(StatePlace::File(_)) | None => Afterwards::TakenUpFromHere,
     };
-    let mut here = Here::start(settings.clone(), cluster).await?;
+    let mut here = Here::start(settings, cluster).await?;
     let followed = here
         .while_it_runs(async |daemon| {
             let stories = follow::ask(daemon, order, &components).await;
@@ -166,13 +165,6 @@ async fn by_this_process(
     reported
 }
 
-/// The configuration. The files that it names, secrets and the like, may be on another machine: what needs them says so.
-fn configuration(moving: &Moving) -> Result<Settings, Failure> {
-    let files = &moving.configured.files;
-    config::load(files, environment(), LoadOptions { syntax_only: true })
-        .map_err(|findings| Failure::BadInput(explain(files, &findings)))
-}
-
 /// The file of the daemon's token: as it is given, or as the configuration names it.
 fn token_file(moving: &Moving) -> Result<Option<PathBuf>, Failure> {
     if moving.token_file.is_some() {
@@ -180,7 +172,7 @@ fn token_file(moving: &Moving) -> Result<Option<PathBuf>, Failure> {
     }
     let needed =
         "--url needs --token-file with the API's token, or a configuration (--config) that has http.token_file";
-    match configuration(moving) {
+    match load_apart(&moving.configured) {
         Ok(Settings { http: config::Http { token_file: Some(file), .. }, .. }) => Ok(Some(file.0)),
         Ok(_) => Err(Failure::BadInput(needed.to_owned())),
         Err(Failure::BadInput(why)) => {

@@ -1,7 +1,6 @@
 //! A dry run: what would change, field by field, as the API server says it would take it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -14,9 +13,6 @@ use crate::engine::{Progress, StepReport, StepResult};
 use crate::kubernetes::{self, ChangePlan, Cluster};
 
 use super::{Component, Order};
-
-/// How long the API server may take for one dry run: admission webhooks may need up to 30 s, and nobody is in danger meanwhile.
-const PATIENCE: Duration = Duration::from_secs(35);
 
 /// Shows what the move would do, and moves nothing. The error is that a part of it would fail.
 pub async fn preview(
@@ -78,14 +74,11 @@ pub async fn preview(
 
 async fn steps(order: &Order, cluster: &Cluster, guard: &Guard, component: &Component) -> Vec<StepReport> {
     let target = component.target.unwrap_or_default();
+    let now = Timestamp::now();
     let plan = ChangePlan {
-        steps: guard.steps.clone(),
-        vars: kubernetes::variables(&guard.name, &guard.vars, target, &order.reason, "dry-run", Timestamp::now()),
+        vars: kubernetes::variables(&guard.name, &guard.vars, target, &order.reason, "dry-run", now),
         rollback: order.command == "rollback",
-        rollout_timeout: guard.rollout_timeout,
-        dry_run: true,
-        patience: PATIENCE,
-        permit: Arc::new(|| true),
+        ..ChangePlan::rehearsal(guard, now, Arc::new(|| true))
     };
     let mut steps = Vec::new();
     let report = |progress| {

@@ -5,20 +5,16 @@
 mod rbac;
 
 use crate::cli::{Render, RenderTarget};
-use crate::config::{self, LoadOptions};
 
-use super::check::explain;
-use super::{Failure, environment, print};
+use super::{Failure, load_apart, print};
 
 /// Writes it to stdout.
 pub fn render(options: &Render) -> Result<(), Failure> {
     match &options.target {
         RenderTarget::Rbac(options) => {
-            let files = &options.configured.files;
-            // The files that it names (secrets, certificates) are where Ripcord runs, and no permission depends on them.
-            let settings = config::load(files, environment(), LoadOptions { syntax_only: true });
-            let settings = settings.map_err(|findings| Failure::BadInput(explain(files, &findings)))?;
-            print(&rbac::render(&settings, files, &options.service_account))
+            // No permission depends on the files that it names.
+            let settings = load_apart(&options.configured)?;
+            print(&rbac::render(&settings, &options.configured.files, &options.service_account))
         }
     }
 }
