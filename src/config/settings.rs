@@ -115,8 +115,18 @@ pub struct Signal {
     pub window: Duration,
     /// The confirm window.
     pub confirm_window: Option<Duration>,
-    /// What it is compared with, for a degradation.
+    /// What it is compared with, for a degradation or a rise.
     pub baseline: Option<Baseline>,
+    /// The burn rates, whose windows are measured in place of the others.
+    pub burn_rates: Vec<engine::BurnRate>,
+}
+
+impl Signal {
+    /// The shortest window that is measured.
+    pub fn shortest_window(&self) -> Duration {
+        let of_burn_rates = self.burn_rates.iter().map(|rate| rate.confirm_window).min();
+        of_burn_rates.or(self.confirm_window).unwrap_or(self.window)
+    }
 }
 
 /// The kind of a signal.
@@ -126,6 +136,8 @@ pub enum SignalKind {
     ErrorRate(Selector),
     /// Failed requests of all, as the caller sees them.
     Availability(Selector),
+    /// Requests that were refused as the client's fault (404, 401, 403) of all, as the caller sees them.
+    ClientErrorRate(Selector),
     /// A latency quantile.
     Latency {
         /// The series.
@@ -145,6 +157,7 @@ impl SignalKind {
         match self {
             Self::ErrorRate(selector)
             | Self::Availability(selector)
+            | Self::ClientErrorRate(selector)
             | Self::Latency { selector, .. }
             | Self::Throughput(selector) => Some(selector),
             Self::Promql(_) => None,

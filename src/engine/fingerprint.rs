@@ -31,6 +31,8 @@ impl TriggerSettings {
         let measure = match self.measure {
             Measure::FailureRatio => "failure_ratio".to_owned(),
             Measure::Availability => "availability".to_owned(),
+            Measure::FailureRise => "failure_rise".to_owned(),
+            Measure::BurnRate { budget } => format!("burn_rate {:x}", budget.to_bits()),
             Measure::Quantile { q } => format!("quantile {:x}", q.to_bits()),
             Measure::QuantileDegradation { q } => format!("quantile_degradation {:x}", q.to_bits()),
             Measure::Value => "value".to_owned(),
@@ -45,6 +47,10 @@ impl TriggerSettings {
         for stage in &self.stages {
             // Writing into a String cannot fail.
             let _ = write!(text, ";stage {} {}", stage.up_to, bits(stage.levels));
+        }
+        for rate in &self.burn_rates {
+            let (window, confirm) = (rate.window.as_nanos(), rate.confirm_window.as_nanos());
+            let _ = write!(text, ";burn {:x} {window} {confirm}", rate.above.to_bits());
         }
         let confirm = self.confirm_window.map_or_else(|| "none".to_owned(), |window| window.as_nanos().to_string());
         let _ = write!(

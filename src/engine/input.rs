@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +30,9 @@ pub enum Input {
     Reconfigure(Settings),
 }
 
+/// The name of a guard or of a trigger. Shared, because every tick of a thousand guards says all of them.
+pub type Name = Arc<str>;
+
 /// The measurements of one tick. All of them are of the same instant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
@@ -37,7 +41,7 @@ pub struct Tick {
     /// Whether the tick is of now or of the past.
     pub kind: TickKind,
     /// One observation per guard name. A guard that is absent was not observed.
-    pub guards: BTreeMap<String, Observation>,
+    pub guards: BTreeMap<Name, Observation>,
 }
 
 /// Whether a tick may act.
@@ -55,7 +59,7 @@ pub struct Observation {
     /// The share of the guard's traffic on the new path, in percent, as read from the cluster.
     pub share: Result<u8, Unknown>,
     /// One reading per trigger name. A trigger that is absent was not observed.
-    pub readings: BTreeMap<String, Reading>,
+    pub readings: BTreeMap<Name, Reading>,
     /// What of the last rollback is not there any more, while it is watched. Empty also where that cannot be read.
     pub drift: Vec<Drift>,
 }
@@ -76,7 +80,12 @@ pub struct Reading {
     pub confirm: Option<Result<Evidence, Unknown>>,
     /// What the trigger compares with; `None` for a trigger without a baseline.
     pub baseline: Option<Result<f64, Unknown>>,
+    /// The measurements over the two windows of each burn rate, in the order of the settings; empty for any other trigger.
+    pub burn: Vec<Burn>,
 }
+
+/// The measurements over the window and over the confirm window of a burn rate.
+pub type Burn = (Result<Evidence, Unknown>, Result<Evidence, Unknown>);
 
 /// A measurement, with the number of requests it rests on where that is known.
 #[derive(Debug, Clone, Copy, PartialEq)]

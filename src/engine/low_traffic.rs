@@ -15,6 +15,11 @@ pub fn resolves_ratio(requests: f64, threshold: f64) -> bool {
     requests * threshold >= RESOLVING
 }
 
+/// How many requests it takes to tell a ratio from `threshold`.
+pub fn needed_for_ratio(threshold: f64) -> f64 {
+    RESOLVING / threshold
+}
+
 /// How many requests it takes to compute the quantile `q`.
 pub fn needed_for_quantile(q: f64) -> f64 {
     RESOLVING / (1.0 - q)

@@ -2,12 +2,13 @@
 //! log; it imports nothing of ours outside itself. What cannot be told from this folder is not policy.
 //!
 //! - `input`: what it is told; `action`: what it asks for; `settings`: what it must know of the configuration
-//! - `trigger`: from a reading to a verdict, and the held clock; `low_traffic` and `baseline`: the formulas behind it
+//! - `trigger`: from a reading to a verdict, and the held clock; `assessment`: a verdict with its reasons; `low_traffic` and `baseline`: the formulas behind it
 //! - `guard`: the states of one guard; `incident`: its stories and their pages; `blindness`: what cannot be seen
 //! - `memory`: what an engine remembers, so that another can go on; `fingerprint`: whether a trigger is still the same
 //! - `status`: what it would say of itself; `words`: how numbers are said
 
 mod action;
+mod assessment;
 mod baseline;
 mod blindness;
 mod fingerprint;
@@ -31,13 +32,14 @@ pub use action::{Action, ChangeOrder, Event, Notification, Record, RollbackFacts
 pub use guard::{GuardState, Watched};
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
 pub use input::{
-    ChangeReport, Command, Drift, Evidence, Input, Observation, Problem, Progress, ReadinessReport, Reading,
-    SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
+    Burn, ChangeReport, Command, Drift, Evidence, Input, Name, Observation, Problem, Progress, ReadinessReport,
+    Reading, SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
 };
-pub use low_traffic::needed_for_quantile;
+pub use low_traffic::{needed_for_quantile, needed_for_ratio};
 pub use memory::Memory;
 pub use settings::{
-    GuardSettings, Levels, Measure, RollbackSettings, Settings, Side, Stage, TriggerAction, TriggerSettings, Unit,
+    BurnRate, GuardSettings, Levels, Measure, RollbackSettings, Settings, Side, Stage, TriggerAction, TriggerSettings,
+    Unit,
 };
 pub use status::{GuardStatus, TriggerStatus};
 pub use trigger::Verdict;

@@ -64,7 +64,9 @@ pub struct TriggerSettings {
     pub levels: Levels,
     /// Other levels while the share is small, by rising `up_to`.
     pub stages: Vec<Stage>,
-    /// The window; zero for a trigger on a plain value.
+    /// The burn rates, by falling urgency; empty for any other measure.
+    pub burn_rates: Vec<BurnRate>,
+    /// The window; zero for a trigger on a plain value. Of burn rates the longest.
     pub window: Duration,
     /// The confirm window, for a ratio or a quantile.
     pub confirm_window: Option<Duration>,
@@ -95,6 +97,13 @@ pub enum Measure {
     FailureRatio,
     /// Good requests of all requests.
     Availability,
+    /// Failed requests of all requests, less what the baseline has of them: a part of one, in absolute terms.
+    FailureRise,
+    /// Failed requests of all requests as a multiple of what an objective allows.
+    BurnRate {
+        /// The error budget: the part of all requests that may fail, between 0 and 1.
+        budget: f64,
+    },
     /// A quantile, in seconds.
     Quantile {
         /// Which one, between 0 and 1.
@@ -111,6 +120,17 @@ pub enum Measure {
     ValueDegradation,
     /// `1 - now / baseline` of a value that is bad when it shrinks (throughput).
     ValueDrop,
+}
+
+/// A rate at which an error budget is used up, and the two windows that must both see it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BurnRate {
+    /// Beyond this multiple of the budget is a breach.
+    pub above: f64,
+    /// The window.
+    pub window: Duration,
+    /// The much shorter window that says whether it is still so.
+    pub confirm_window: Duration,
 }
 
 /// Which side of the threshold is bad.

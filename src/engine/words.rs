@@ -48,6 +48,35 @@ pub fn degradation(worse: f64, now: f64, baseline: f64, unit: Unit) -> String {
     format!("{} ({}, baseline {})", signed_percent(worse), quantity(now, unit), quantity(baseline, unit))
 }
 
+/// A burn rate with what it comes from: `20x over 1h (2 % of 12000 requests failed)`.
+pub fn burn(rate: f64, ratio: f64, failed: f64, total: f64, window: Duration) -> String {
+    let over = format!("{} over {}", multiple(rate), span(window));
+    format!("{over} ({}, {failed:.0} of {total:.0} requests failed)", percent(ratio))
+}
+
+/// A rise of a ratio with both numbers behind it: `+12 points (14 % of 900 requests, baseline 2 %)`.
+pub fn rise(rise: f64, ratio: f64, total: f64, base: f64) -> String {
+    format!("{} ({} of {total:.0} requests, baseline {})", points(rise), percent(ratio), percent(base))
+}
+
+/// A difference of two ratios in percentage points: `+12 points`.
+fn points(difference: f64) -> String {
+    let sign = if difference < 0.0 { "-" } else { "+" };
+    format!("{sign}{} points", rounded(difference.abs() * 100.0))
+}
+
+/// A multiple of the error budget: `14.4x`.
+fn multiple(rate: f64) -> String {
+    format!("{}x", rounded(rate))
+}
+
+/// A window, without the parts that are zero: `5m`, `1h`, `1h30m`.
+pub fn span(window: Duration) -> String {
+    let text = duration(window);
+    let text = text.strip_suffix("m0s").map_or(text.clone(), |minutes| format!("{minutes}m"));
+    text.strip_suffix("h0m").map_or(text.clone(), |hours| format!("{hours}h"))
+}
+
 fn signed_percent(ratio: f64) -> String {
     let sign = if ratio < 0.0 { "-" } else { "+" };
     format!("{sign}{}", percent(ratio.abs()))
@@ -57,6 +86,8 @@ fn signed_percent(ratio: f64) -> String {
 pub fn threshold(settings: &TriggerSettings, threshold: f64) -> String {
     match settings.measure {
         Measure::FailureRatio | Measure::Availability => percent(threshold),
+        Measure::FailureRise => points(threshold),
+        Measure::BurnRate { .. } => multiple(threshold),
         Measure::QuantileDegradation { .. } | Measure::ValueDegradation => signed_percent(threshold),
         Measure::ValueDrop => signed_percent(-threshold),
         Measure::Quantile { .. } | Measure::Value => quantity(threshold, settings.unit),

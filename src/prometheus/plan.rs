@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Baseline, Guard, Selector, Signal, SignalKind};
-use crate::engine::{Evidence, Reading, Unknown, needed_for_quantile};
+use crate::engine::{Evidence, Name, Reading, Unknown, needed_for_quantile, needed_for_ratio};
 
 use super::promql::{self, Number, Shape};
 
@@ -39,11 +39,12 @@ pub struct Plan {
 
 #[derive(Debug, Clone, PartialEq)]
 struct PlannedReading {
-    guard: String,
-    trigger: String,
+    guard: Name,
+    trigger: Name,
     window: PlannedEvidence,
     confirm: Option<PlannedEvidence>,
     baseline: Option<PlannedBaseline>,
+    burn: Vec<(PlannedEvidence, PlannedEvidence)>,
 }
 
 /// Which numbers a piece of evidence is made of.
@@ -63,6 +64,12 @@ enum PlannedBaseline {
         q: f64,
         value: usize,
         requests: usize,
+    },
+    /// A ratio needs enough requests, like any ratio.
+    Ratio {
+        failed: usize,
+        total: usize,
+        needed: f64,
     },
 }
 
@@ -103,6 +110,10 @@ impl Numbers {
                 failed: self.built_in(Number::Failed, selector, window, offset),
                 total: self.built_in(Number::Requests, selector, window, offset),
             },
+            SignalKind::ClientErrorRate(selector) => PlannedEvidence::Counts {
+                failed: self.built_in(Number::ClientErrors, selector, window, offset),
+                total: self.built_in(Number::Requests, selector, window, offset),
+            },
             SignalKind::Latency { selector, quantile } => PlannedEvidence::Quantile {
                 value: self.built_in(Number::Quantile(millionths(*quantile)), selector, window, offset),
                 requests: self.built_in(Number::Timed, selector, window, offset),
@@ -114,7 +125,13 @@ impl Numbers {
         }
     }
 
-    fn baseline(&mut self, baseline: &Baseline, signal: &Signal) -> PlannedBaseline {
+    fn burn(&mut self, signal: &Signal) -> Vec<(PlannedEvidence, PlannedEvidence)> {
+        let mut over = |window| self.evidence(&signal.kind, window, Duration::ZERO);
+        signal.burn_rates.iter().map(|rate| (over(rate.window), over(rate.confirm_window))).collect()
+    }
+
+    /// `threshold` is the trigger's: a ratio must be told from it.
+    fn baseline(&mut self, baseline: &Baseline, signal: &Signal, threshold: f64) -> PlannedBaseline {
         let evidence = match baseline {
             Baseline::Fixed(value) => return PlannedBaseline::Fixed(*value),
             Baseline::Offset(offset) => self.evidence(&signal.kind, signal.window, *offset),
@@ -123,6 +140,7 @@ impl Numbers {
                     SignalKind::Latency { quantile, .. } => {
                         SignalKind::Latency { selector: selector.clone(), quantile: *quantile }
                     }
+                    SignalKind::ClientErrorRate(_) => SignalKind::ClientErrorRate(selector.clone()),
                     _ => SignalKind::Throughput(selector.clone()),
                 };
                 self.evidence(&kind, signal.window, Duration::ZERO)
@@ -132,8 +150,12 @@ impl Numbers {
             (PlannedEvidence::Quantile { value, requests }, SignalKind::Latency { quantile, .. }) => {
                 PlannedBaseline::Quantile { q: *quantile, value, requests }
             }
-            (PlannedEvidence::Value(number) | PlannedEvidence::Quantile { value: number, .. }, _)
-            | (PlannedEvidence::Counts { total: number, .. }, _) => PlannedBaseline::Number(number),
+            (PlannedEvidence::Counts { failed, total }, _) => {
+                PlannedBaseline::Ratio { failed, total, needed: needed_for_ratio(threshold) }
+            }
+            (PlannedEvidence::Value(number) | PlannedEvidence::Quantile { value: number, .. }, _) => {
+                PlannedBaseline::Number(number)
+            }
         }
     }
 }
@@ -144,13 +166,15 @@ impl Plan {
         let mut numbers = Numbers::default();
         let mut readings = Vec::new();
         for guard in guards {
+            let name: Name = guard.name.as_str().into();
             for (trigger, signal) in &guard.signals {
                 readings.push(PlannedReading {
-                    guard: guard.name.clone(),
-                    trigger: trigger.clone(),
+                    guard: name.clone(),
+                    trigger: trigger.as_str().into(),
                     window: numbers.evidence(&signal.kind, signal.window, Duration::ZERO),
                     confirm: signal.confirm_window.map(|w| numbers.evidence(&signal.kind, w, Duration::ZERO)),
-                    baseline: signal.baseline.as_ref().map(|b| numbers.baseline(b, signal)),
+                    baseline: signal.baseline.as_ref().map(|b| numbers.baseline(b, signal, threshold(guard, trigger))),
+                    burn: numbers.burn(signal),
                 });
             }
         }
@@ -164,16 +188,18 @@ impl Plan {
         let mut numbers = Numbers::default();
         let mut readings = Vec::new();
         for guard in guards {
+            let name: Name = guard.name.as_str().into();
             for (trigger, signal) in &guard.signals {
                 let Some(selector) = signal.kind.selector() else { continue };
-                let window = signal.confirm_window.unwrap_or(signal.window);
+                let window = signal.shortest_window();
                 let number = numbers.built_in(Number::Scrapes, selector, window, Duration::ZERO);
                 readings.push(PlannedReading {
-                    guard: guard.name.clone(),
-                    trigger: trigger.clone(),
+                    guard: name.clone(),
+                    trigger: trigger.as_str().into(),
                     window: PlannedEvidence::Value(number),
                     confirm: None,
                     baseline: None,
+                    burn: Vec::new(),
                 });
             }
         }
@@ -187,14 +213,15 @@ impl Plan {
     }
 
     /// Makes the readings, by guard and trigger, of one answer per query, in the order of the queries.
-    pub fn readings(&self, answers: &[Answer]) -> BTreeMap<String, BTreeMap<String, Reading>> {
+    pub fn readings(&self, answers: &[Answer]) -> BTreeMap<Name, BTreeMap<Name, Reading>> {
         let numbers = self.share_out(answers);
-        let mut readings: BTreeMap<String, BTreeMap<String, Reading>> = BTreeMap::new();
+        let mut readings: BTreeMap<Name, BTreeMap<Name, Reading>> = BTreeMap::new();
         for planned in &self.readings {
             let reading = Reading {
                 window: evidence(planned.window, &numbers),
                 confirm: planned.confirm.map(|c| evidence(c, &numbers)),
                 baseline: planned.baseline.map(|b| baseline(b, &numbers)),
+                burn: planned.burn.iter().map(|(w, c)| (evidence(*w, &numbers), evidence(*c, &numbers))).collect(),
             };
             readings.entry(planned.guard.clone()).or_default().insert(planned.trigger.clone(), reading);
         }
@@ -229,6 +256,13 @@ impl Plan {
         }
         numbers
     }
+}
+
+/// The least threshold that a trigger can have, stages included.
+fn threshold(guard: &Guard, trigger: &str) -> f64 {
+    let settings = guard.engine.triggers.iter().find(|settings| settings.name == trigger);
+    let levels = settings.into_iter().flat_map(|s| s.stages.iter().map(|stage| stage.levels).chain([s.levels]));
+    levels.map(|levels| levels.threshold).fold(f64::INFINITY, f64::min)
 }
 
 /// Merges the wanted numbers into queries: one per shape, in pieces where there are very many guards.
@@ -288,6 +322,13 @@ fn baseline(planned: PlannedBaseline, numbers: &[Result<Option<f64>, Unknown>]) 
     match planned {
         PlannedBaseline::Fixed(value) => Ok(value),
         PlannedBaseline::Number(number) => numbers[number].clone()?.ok_or(Unknown::NoSeries),
+        PlannedBaseline::Ratio { failed, total, needed } => {
+            let requests = numbers[total].clone()?.ok_or(Unknown::NoSeries)?;
+            if requests < needed {
+                return Err(Unknown::TooFewRequests { requests, needed });
+            }
+            Ok(numbers[failed].clone()?.unwrap_or(0.0) / requests)
+        }
         PlannedBaseline::Quantile { q, value, requests } => {
             let requests = numbers[requests].clone()?.ok_or(Unknown::NoSeries)?;
             let needed = needed_for_quantile(q);

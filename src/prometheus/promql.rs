@@ -13,11 +13,17 @@ use crate::config::MetricNames;
 /// same set that OpenTelemetry's conventions call errors of a server; the others are the caller's, like a 4xx.
 const GRPC_SERVER_FAULTS: &str = "2|4|12|13|14|15";
 
+/// The statuses that a broken route or a lost right gives: nothing there (Istio: flag NR), not known, not allowed. Other 4xx are what
+/// clients do.
+const MISSING_ROUTES: &str = "401|403|404";
+
 /// What is asked of the series of one selector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Number {
     /// Failed requests in the window.
     Failed,
+    /// Requests in the window that were answered as the client's fault where a route or a right is missing.
+    ClientErrors,
     /// All requests in the window.
     Requests,
     /// Requests per second over the window.
@@ -77,6 +83,14 @@ pub fn render(shape: &Shape, values: &BTreeMap<&str, Vec<&str>>) -> String {
         }
         (Number::Failed, MetricNames::IngressNginx) => {
             format!("sum by ({by}) (increase({}))", series(counter, &["status=~\"5..\""]))
+        }
+        (Number::ClientErrors, names) => {
+            let status = match names {
+                MetricNames::Istio => "response_code",
+                MetricNames::IngressNginx => "status",
+            };
+            let refused = format!("{status}=~\"{MISSING_ROUTES}\"");
+            format!("sum by ({by}) (increase({}))", series(counter, &[&refused]))
         }
         (Number::Quantile(millionths), names) => {
             let quantile = f64::from(millionths) / 1e6;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::config::{Guard, Settings};
-use crate::engine::{Evidence, Reading, TriggerAction, TriggerSettings, Unknown, Verdict, duration_in_words};
+use crate::engine::{Evidence, Name, Reading, TriggerAction, TriggerSettings, Unknown, Verdict, duration_in_words};
 use crate::prometheus::{Client, Plan};
 
 use super::check::{Area, Check, Result};
@@ -15,7 +15,7 @@ use super::clock::{self, Asked};
 const LEAST_SCRAPES: f64 = 2.0;
 
 /// By guard and trigger.
-type Readings = BTreeMap<String, BTreeMap<String, Reading>>;
+type Readings = BTreeMap<Name, BTreeMap<Name, Reading>>;
 
 /// What Prometheus said.
 pub(super) enum Measured {
@@ -75,10 +75,10 @@ pub(super) fn judge(measured: &Measured, settings: &Settings, shares: &BTreeMap<
     for guard in &settings.guards {
         let share = shares.get(&guard.name).copied();
         for settings in &guard.engine.triggers {
-            let reading = readings.get(&guard.name).and_then(|of_guard| of_guard.get(&settings.name));
+            let reading = readings.get(guard.name.as_str()).and_then(|of_guard| of_guard.get(settings.name.as_str()));
             checks.extend(reading.map(|reading| trigger(guard, settings, reading, share)));
         }
-        let (scrapes, readings) = (scrapes.get(&guard.name), readings.get(&guard.name));
+        let (scrapes, readings) = (scrapes.get(guard.name.as_str()), readings.get(guard.name.as_str()));
         checks.extend(scrapes.zip(readings).and_then(|(scrapes, readings)| windows(guard, scrapes, readings)));
     }
     checks
@@ -88,20 +88,20 @@ pub(super) fn judge(measured: &Measured, settings: &Settings, shares: &BTreeMap<
 fn trigger(guard: &Guard, settings: &TriggerSettings, reading: &Reading, share: Option<u8>) -> Check {
     let what = format!("{}: {}", guard.name, settings.name);
     let seen = settings.assess(reading, share);
-    let unknown = match seen.verdict {
-        Verdict::Clear | Verdict::Band => return Area::Prometheus.ok(what, seen.text),
+    let unknown = match &seen.verdict {
+        Verdict::Clear | Verdict::Band => return Area::Prometheus.ok(what, seen.text(settings)),
         Verdict::Breach => {
             let hint = "it is bad already: a trigger that rolls back would do so soon after Ripcord starts";
-            return Area::Prometheus.warn(what, format!("{}: {}", seen.text, seen.reason), hint);
+            return Area::Prometheus.warn(what, format!("{}: {}", seen.text(settings), seen.reason(settings)), hint);
         }
-        Verdict::Unknown(unknown) => unknown,
+        Verdict::Unknown(unknown) => unknown.clone(),
     };
     let result = if settings.action == TriggerAction::Page || is_no_fault(&unknown, share) {
         Result::Warn
     } else {
         Result::Fail
     };
-    Area::Prometheus.amiss(result, what, seen.reason, hint(&unknown, share))
+    Area::Prometheus.amiss(result, what, seen.reason(settings), hint(&unknown, share))
 }
 
 /// Whether the sensor may be as it should be.
@@ -131,7 +131,7 @@ fn hint(unknown: &Unknown, share: Option<u8>) -> &'static str {
 }
 
 /// Whether every window of a guard holds enough scrapes. Series that are not there at all are the triggers' to tell.
-fn windows(guard: &Guard, scrapes: &BTreeMap<String, Reading>, readings: &BTreeMap<String, Reading>) -> Option<Check> {
+fn windows(guard: &Guard, scrapes: &BTreeMap<Name, Reading>, readings: &BTreeMap<Name, Reading>) -> Option<Check> {
     let counts = scrapes.iter().filter_map(|(trigger, reading)| match &reading.window {
         Ok(Evidence::Value(count)) => Some((trigger, *count)),
         // The longer window has seen it: in the short one there is just no scrape.
@@ -140,7 +140,7 @@ fn windows(guard: &Guard, scrapes: &BTreeMap<String, Reading>, readings: &BTreeM
     });
     let (trigger, fewest) = counts.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
     let what = format!("{}: scrapes in a window", guard.name);
-    let signal = guard.signals.get(trigger)?;
+    let signal = guard.signals.get(&**trigger)?;
     let (name, window) = match signal.confirm_window {
         Some(window) => ("confirm_window", window),
         None => ("window", signal.window),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn reading(window: std::result::Result<Evidence, Unknown>) -> Reading {
-        Reading { confirm: Some(window.clone()), window, baseline: None }
+        Reading { confirm: Some(window.clone()), window, baseline: None, burn: Vec::new() }
     }
 
     fn judged(window: std::result::Result<Evidence, Unknown>, action: TriggerAction, share: Option<u8>) -> Result {
@@ -205,7 +205,7 @@ mod tests {
         let settings = settings();
         let guard = &settings.guards[0];
         let scrapes = |counts: &[f64]| {
-            let name = |n: usize| if n == 0 { "error_rate".to_owned() } else { format!("other{n}") };
+            let name = |n: usize| Name::from(if n == 0 { "error_rate".to_owned() } else { format!("other{n}") });
             let all = counts.iter().enumerate().map(|(n, count)| (name(n), reading(Ok(Evidence::Value(*count)))));
             windows(guard, &all.collect(), &BTreeMap::new())
         };
@@ -217,7 +217,7 @@ mod tests {
         );
         assert!(found.hint.is_some_and(|hint| hint.contains("widen the confirm_window")));
         assert_eq!(scrapes(&[2.0, 60.0]).map(|check| check.result), Some(Result::Ok));
-        let of = |window| BTreeMap::from([("error_rate".to_owned(), reading(window))]);
+        let of = |window| BTreeMap::from([("error_rate".into(), reading(window))]);
         let (nothing, seen) = (of(Err(Unknown::NoSeries)), of(Ok(Evidence::Counts { failed: 0.0, total: 9.0 })));
         assert_eq!(windows(guard, &nothing, &nothing), None, "the trigger says it");
         let found = windows(guard, &nothing, &seen).expect("a check");

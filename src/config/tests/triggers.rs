@@ -27,6 +27,7 @@ fn a_trigger_as_it_is_meant() {
             side: Side::Above,
             levels: Levels { threshold: 0.01, clear: 0.005 },
             stages: Vec::new(),
+            burn_rates: Vec::new(),
             window: Duration::from_secs(300),
             confirm_window: Some(Duration::from_secs(60)),
             hold_for: Duration::from_secs(300),

@@ -66,6 +66,7 @@ pub(super) fn trigger(
         side: read.rule.side,
         levels: read.levels,
         stages: Vec::new(),
+        burn_rates: Vec::new(),
         window: windows?.window,
         confirm_window: windows?.confirm,
         hold_for: holds?.0,
@@ -74,8 +75,13 @@ pub(super) fn trigger(
         unit: unit(kind, t, &read),
     };
     settings.stages = stages::of_trigger(context.stages, &settings, &read, problems)?;
-    let signal =
-        Signal { kind: signal?, window: settings.window, confirm_window: settings.confirm_window, baseline: baseline? };
+    let signal = Signal {
+        kind: signal?,
+        window: settings.window,
+        confirm_window: settings.confirm_window,
+        baseline: baseline?,
+        burn_rates: Vec::new(),
+    };
     settings.source = format!("{signal:?}");
     Some((settings, signal))
 }

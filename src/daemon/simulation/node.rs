@@ -464,8 +464,8 @@ impl Node {
             self.last_reading.insert(GUARD, value);
         }
         let window = value.map(Evidence::Value).ok_or(Unknown::NoSeries);
-        let reading = Reading { window, confirm: None, baseline: None };
-        let readings = [("bad".to_owned(), reading.clone()), ("odd".to_owned(), reading)].into();
+        let reading = Reading { window, confirm: None, baseline: None, burn: Vec::new() };
+        let readings = [("bad".into(), reading.clone()), ("odd".into(), reading)].into();
         Observation { share, readings, drift: Vec::new() }
     }
 
@@ -494,7 +494,7 @@ impl Node {
                 let tick = Tick {
                     at,
                     kind: TickKind::History,
-                    guards: [(GUARD.to_owned(), self.observation(world, at, false))].into(),
+                    guards: [(GUARD.into(), self.observation(world, at, false))].into(),
                 };
                 self.with_core(world, |core, now, instant, post| core.handle(Input::Tick(tick), now, instant, post));
                 world.seen.replayed += 1;
@@ -502,7 +502,7 @@ impl Node {
             }
         }
         let kind = if self.role == Role::Leading { TickKind::Live } else { TickKind::History };
-        let tick = Tick { at: due, kind, guards: [(GUARD.to_owned(), self.observation(world, due, true))].into() };
+        let tick = Tick { at: due, kind, guards: [(GUARD.into(), self.observation(world, due, true))].into() };
         self.with_core(world, |core, now, instant, post| core.handle(Input::Tick(tick), now, instant, post));
         if self.role == Role::Leading && world.t >= self.checkpoint + 60 {
             self.with_core(world, |core, now, _, post| core.save(now, post).into_iter().collect());

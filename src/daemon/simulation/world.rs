@@ -275,6 +275,7 @@ impl World {
             side: Side::Above,
             levels: Levels { threshold: 1.0, clear: 0.5 },
             stages: Vec::new(),
+            burn_rates: Vec::new(),
             window: Duration::ZERO,
             confirm_window: None,
             hold_for: Duration::from_secs(hold_for),

@@ -96,7 +96,7 @@ impl Guard {
                 (None, Err(why)) if fires => self.withhold(index, why.clone(), actions),
                 (Some(_), Ok(())) if trigger.clocks.held.is_none() => {
                     let label = words::label(&trigger.settings);
-                    let text = trigger.assessment.as_ref().map_or_else(String::new, |a| a.text.clone());
+                    let text = trigger.assessment.as_ref().map_or_else(String::new, |a| a.text(&trigger.settings));
                     let facts = trigger.facts();
                     let Some(mut story) = self.triggers[index].firing.take() else { continue };
                     story.triggers = facts.into_iter().collect();
@@ -321,7 +321,7 @@ fn telling(measure: &Measure) -> u8 {
     match measure {
         Measure::FailureRatio => 0,
         Measure::Quantile { .. } | Measure::QuantileDegradation { .. } => 1,
-        Measure::Availability => 2,
+        Measure::Availability | Measure::BurnRate { .. } | Measure::FailureRise => 2,
         Measure::Value | Measure::ValueDegradation | Measure::ValueDrop => 3,
     }
 }

@@ -19,10 +19,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Record, Severity, TriggerFacts, Withheld};
+use super::assessment::Assessment;
 use super::incident::Incident;
 use super::input::{Observation, TickKind, Unknown};
 use super::settings::{GuardSettings, Measure, TriggerAction, TriggerSettings};
-use super::trigger::{Assessment, Clocks, Verdict, since};
+use super::trigger::{Clocks, Verdict, since};
 use super::words;
 
 pub(super) use readiness::{Readiness, Unready};
@@ -167,10 +168,13 @@ impl Trigger {
             (Some(value), Measure::FailureRatio | Measure::Availability) => {
                 format!("{label} {} (limit {limit})", words::percent(value))
             }
-            _ => match a.text.strip_suffix(')') {
-                Some(open) => format!("{label} {open}, limit {limit})"),
-                None => format!("{label} {} (limit {limit})", a.text),
-            },
+            _ => {
+                let text = a.text(&self.settings);
+                match text.strip_suffix(')') {
+                    Some(open) => format!("{label} {open}, limit {limit})"),
+                    None => format!("{label} {text} (limit {limit})"),
+                }
+            }
         }
     }
 }
@@ -309,16 +313,9 @@ impl Guard {
     ) {
         let share = self.share.as_ref().ok().copied();
         for trigger in &mut self.triggers {
-            let assessment = match observation.readings.get(&trigger.settings.name) {
+            let assessment = match observation.readings.get(trigger.settings.name.as_str()) {
                 Some(reading) => trigger.settings.assess(reading, share),
-                None => Assessment {
-                    verdict: Verdict::Unknown(Unknown::NotObserved),
-                    value: None,
-                    baseline: None,
-                    threshold: trigger.settings.levels_at(share).threshold,
-                    text: Unknown::NotObserved.to_string(),
-                    reason: Unknown::NotObserved.to_string(),
-                },
+                None => Assessment::nothing(trigger.settings.levels_at(share).threshold),
             };
             trigger.clocks.advance(&assessment.verdict, at, trigger.settings.clear_for, rules.interval);
             if kind == TickKind::History
@@ -334,10 +331,9 @@ impl Guard {
                     guard: self.settings.name.clone(),
                     trigger: trigger.settings.name.clone(),
                     verdict: assessment.verdict.word(),
-                    reason: if assessment.text == assessment.reason {
-                        assessment.reason.clone()
-                    } else {
-                        format!("{}: {}", assessment.text, assessment.reason)
+                    reason: match (assessment.text(&trigger.settings), assessment.reason(&trigger.settings)) {
+                        (text, reason) if text == reason => reason,
+                        (text, reason) => format!("{text}: {reason}"),
                     },
                 }));
             }

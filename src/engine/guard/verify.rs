@@ -47,7 +47,7 @@ impl Guard {
         let (mut bad, mut unseen, mut seen, mut settle) = (Vec::new(), Vec::new(), 0, Duration::ZERO);
         for trigger in self.triggers.iter().filter(|t| t.settings.action == TriggerAction::Rollback) {
             let tripped = incident.triggers.iter().any(|facts| facts.name == trigger.settings.name);
-            let verdict = match observation.readings.get(&trigger.settings.name) {
+            let verdict = match observation.readings.get(trigger.settings.name.as_str()) {
                 Some(reading) => trigger.settings.assess_since(reading, share, at, completed_at),
                 None => Verdict::Unknown(Unknown::NotObserved),
             };

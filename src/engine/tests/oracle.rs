@@ -201,7 +201,7 @@ fn reading(evidence: BoxedStrategy<Evidence>, base: f64) -> impl Strategy<Value 
     let confirm = prop_oneof![9 => seen(evidence), 1 => unknown().prop_map(Err)];
     let baseline = prop_oneof![12 => Just(Ok(base)), 1 => Just(Ok(0.0)), 1 => unknown().prop_map(Err)];
     (window, proptest::option::weighted(0.97, confirm), proptest::option::weighted(0.97, baseline))
-        .prop_map(|(window, confirm, baseline)| Reading { window, confirm, baseline })
+        .prop_map(|(window, confirm, baseline)| Reading { window, confirm, baseline, burn: Vec::new() })
 }
 
 /// Phases of like readings, because independent ones would hardly ever hold a breach for long.
@@ -294,11 +294,11 @@ proptest! {
 
             let observation = Observation {
                 share: step.share.ok_or(Unknown::NotObserved),
-                readings: [(trigger.name.clone(), step.reading)].into(),
+                readings: [(trigger.name.as_str().into(), step.reading)].into(),
                 drift: Vec::new(),
             };
             let kind = if step.live { TickKind::Live } else { TickKind::History };
-            let tick = Tick { at, kind, guards: [("terminal".to_owned(), observation)].into() };
+            let tick = Tick { at, kind, guards: [("terminal".into(), observation)].into() };
             let actions = engine.handle(Input::Tick(tick), at);
             let changes = actions.iter().filter(|a| matches!(a, Action::Change(_))).count();
 

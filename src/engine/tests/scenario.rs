@@ -63,6 +63,7 @@ pub fn error_rate() -> TriggerSettings {
         side: Side::Above,
         levels: Levels { threshold: 0.01, clear: 0.005 },
         stages: Vec::new(),
+        burn_rates: Vec::new(),
         window: WINDOW,
         confirm_window: Some(CONFIRM),
         hold_for: seconds(300),
@@ -317,9 +318,9 @@ impl Scenario {
             for (index, what) in what.split('|').map(str::trim).enumerate() {
                 if what != "absent" {
                     let readings =
-                        self.triggers[index].iter().map(|t| (t.name.clone(), self.reading(t, what))).collect();
+                        self.triggers[index].iter().map(|t| (t.name.as_str().into(), self.reading(t, what))).collect();
                     guards.insert(
-                        self.names[index].clone(),
+                        self.names[index].as_str().into(),
                         Observation { share: self.share.clone(), readings, drift: self.drift.clone() },
                     );
                 }
@@ -341,7 +342,7 @@ impl Scenario {
             Some(_) => (self.summed(WINDOW), self.summed(CONFIRM)),
             None => (evidence(over_window, trigger, WINDOW), evidence(over_confirm, trigger, CONFIRM)),
         };
-        Reading { window, confirm: trigger.confirm_window.map(|_| confirm), baseline: None }
+        Reading { window, confirm: trigger.confirm_window.map(|_| confirm), baseline: None, burn: Vec::new() }
     }
 
     fn summed(&self, window: Duration) -> Result<Evidence, Unknown> {

@@ -157,9 +157,9 @@ fn what_did_not_trip_must_be_well_too_and_holds_nothing_up_when_it_cannot_be_see
         let mut scenario = Scenario::new(two());
         scenario.run("5m10s 5 %\n completed");
         for _ in 0..minutes * 6 {
-            let readings = readings.iter().map(|(name, what)| ((*name).to_owned(), counted(what))).collect();
+            let readings = readings.iter().map(|(name, what)| ((*name).into(), counted(what))).collect();
             let guards =
-                [("terminal".to_owned(), Observation { share: share.clone(), readings, drift: Vec::new() })].into();
+                [("terminal".into(), Observation { share: share.clone(), readings, drift: Vec::new() })].into();
             let tick = Tick { at: scenario.time(), kind: TickKind::Live, guards };
             let now = scenario.time();
             scenario.feed(Input::Tick(tick), now);
@@ -187,7 +187,7 @@ fn counted(what: &str) -> Reading {
         "bad" => Ok(Evidence::Counts { failed: 0.1 * total, total }),
         _ => Err(Unknown::NoTraffic),
     };
-    Reading { window: counts(30_000.0), confirm: Some(counts(6000.0)), baseline: None }
+    Reading { window: counts(30_000.0), confirm: Some(counts(6000.0)), baseline: None, burn: Vec::new() }
 }
 
 #[test]

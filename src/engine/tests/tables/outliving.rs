@@ -605,9 +605,14 @@ fn only_numbers_get_into_the_memory() {
         let mut engine = Engine::new(pages());
         for tick in 0..40 {
             let at = start() + INTERVAL * tick;
-            let reading = Reading { window: Ok(Evidence::Value(130.0)), confirm: None, baseline: Some(Ok(odd)) };
-            let readings = [("memory".to_owned(), reading)].into();
-            let guards = [("terminal".to_owned(), Observation { share: Ok(25), readings, drift: Vec::new() })].into();
+            let reading = Reading {
+                window: Ok(Evidence::Value(130.0)),
+                confirm: None,
+                baseline: Some(Ok(odd)),
+                burn: Vec::new(),
+            };
+            let readings = [("memory".into(), reading)].into();
+            let guards = [("terminal".into(), Observation { share: Ok(25), readings, drift: Vec::new() })].into();
             engine.handle(Input::Tick(Tick { at, kind: TickKind::Live, guards }), at);
         }
         assert!(engine.status()[0].triggers[0].firing);

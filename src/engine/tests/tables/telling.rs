@@ -224,9 +224,9 @@ fn pages_of_ticks_that_are_handled_at_once_are_told_apart() {
     let trigger = TriggerSettings { hold_for: seconds(0), clear_for: seconds(0), ..memory() };
     let mut scenario = Scenario::new(settings(vec![guard("terminal", vec![trigger])]));
     for (index, value) in [130.0, 1.0, 130.0].into_iter().enumerate() {
-        let reading = Reading { window: Ok(Evidence::Value(value)), confirm: None, baseline: None };
-        let readings = [("memory".to_owned(), reading)].into();
-        let guards = [("terminal".to_owned(), Observation { share: Ok(25), readings, drift: Vec::new() })].into();
+        let reading = Reading { window: Ok(Evidence::Value(value)), confirm: None, baseline: None, burn: Vec::new() };
+        let readings = [("memory".into(), reading)].into();
+        let guards = [("terminal".into(), Observation { share: Ok(25), readings, drift: Vec::new() })].into();
         let at = start() + INTERVAL * u32::try_from(index).unwrap();
         scenario.feed(Input::Tick(Tick { at, kind: TickKind::Live, guards }), start() + seconds(25));
     }

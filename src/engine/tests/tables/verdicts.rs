@@ -29,7 +29,8 @@ fn word(trigger: &TriggerSettings, reading: &Reading, share: Option<u8>) -> &'st
 #[track_caller]
 fn check(trigger: &TriggerSettings, table: &[(Seen, Seen, &str)]) {
     for (window, confirm, expected) in table {
-        let reading = Reading { window: window.clone(), confirm: Some(confirm.clone()), baseline: None };
+        let reading =
+            Reading { window: window.clone(), confirm: Some(confirm.clone()), baseline: None, burn: Vec::new() };
         assert_eq!(word(trigger, &reading, Some(25)), *expected, "window {window:?}, confirm {confirm:?}");
     }
 }
@@ -43,7 +44,7 @@ fn check_single(trigger: &TriggerSettings, table: &[(Seen, Option<Seen>, &str)])
                 Evidence::Counts { .. } => panic!("a baseline is one number"),
             })
         });
-        let reading = Reading { window: window.clone(), confirm: None, baseline };
+        let reading = Reading { window: window.clone(), confirm: None, baseline, burn: Vec::new() };
         assert_eq!(word(trigger, &reading, Some(25)), *expected, "window {window:?}, baseline {:?}", reading.baseline);
     }
 }
@@ -122,7 +123,7 @@ fn what_is_not_known_is_unknown_with_its_reason() {
 
 #[test]
 fn a_confirm_window_that_was_not_measured_is_not_taken_as_said() {
-    let reading = Reading { window: counts(200.0, 1e4), confirm: None, baseline: None };
+    let reading = Reading { window: counts(200.0, 1e4), confirm: None, baseline: None, burn: Vec::new() };
     assert_eq!(word(&error_rate(), &reading, None), "not_observed");
 }
 
@@ -191,10 +192,11 @@ fn availability_is_bad_below_its_threshold() {
 
 #[test]
 fn availability_is_shown_as_such() {
-    let reading = Reading { window: counts(200.0, 1e4), confirm: Some(counts(40.0, 2e3)), baseline: None };
+    let reading =
+        Reading { window: counts(200.0, 1e4), confirm: Some(counts(40.0, 2e3)), baseline: None, burn: Vec::new() };
     let seen = availability().assess(&reading, Some(25));
     assert_eq!((seen.value, seen.threshold), (Some(0.98), 0.99));
-    assert_eq!(seen.text, "98 % (200 of 10000 requests failed)");
+    assert_eq!(seen.text(&availability()), "98 % (200 of 10000 requests failed)");
 }
 
 fn latency(measure: Measure, threshold: f64, clear: f64) -> TriggerSettings {
@@ -283,7 +285,8 @@ fn stages_hold_up_to_their_share_and_not_knowing_is_no_reason_to_be_stricter() {
     let stage = |up_to, threshold| Stage { up_to, levels: Levels { threshold, clear: threshold / 2.0 } };
     let trigger = TriggerSettings { stages: vec![stage(5, 0.005), stage(20, 0.008)], ..error_rate() };
     // 0.6 % of 100000 requests.
-    let reading = Reading { window: counts(600.0, 1e5), confirm: Some(counts(120.0, 2e4)), baseline: None };
+    let reading =
+        Reading { window: counts(600.0, 1e5), confirm: Some(counts(120.0, 2e4)), baseline: None, burn: Vec::new() };
     for (share, expected) in [
         (Some(0), "breach"),
         (Some(5), "breach"),
@@ -295,7 +298,8 @@ fn stages_hold_up_to_their_share_and_not_knowing_is_no_reason_to_be_stricter() {
         assert_eq!(word(&trigger, &reading, share), expected, "share {share:?}");
     }
     // 0.9 % of 100000 requests tells the second stage from the plain levels.
-    let reading = Reading { window: counts(900.0, 1e5), confirm: Some(counts(180.0, 2e4)), baseline: None };
+    let reading =
+        Reading { window: counts(900.0, 1e5), confirm: Some(counts(180.0, 2e4)), baseline: None, burn: Vec::new() };
     for (share, expected) in [(Some(20), "breach"), (Some(21), "band"), (None, "band")] {
         assert_eq!(word(&trigger, &reading, share), expected, "share {share:?}");
     }
