@@ -16,7 +16,7 @@ use anyhow::{Context, ensure};
 use futures::StreamExt;
 use rustix::process::Signal;
 
-use super::site::{Arrival, Case, STORY, Site, Table, Verdict, is_journal, rounds, seed};
+use super::site::{Arrival, Case, LastWrite, STORY, Site, Table, Verdict, is_journal, rounds, seed};
 use super::stage::{LONG, all_clear};
 use crate::stories;
 use crate::support::child::Killer;
@@ -256,12 +256,20 @@ impl Victim {
         self.lock().trouble = Some(SystemTime::now());
     }
 
-    fn kill(&self) {
+    /// Kills it, unless it was killed before or is spared; says whether it did.
+    fn kill(&self) -> bool {
         let mut fate = self.lock();
-        if let Some(killer) = fate.killer.take() {
-            killer.kill();
-            fate.killed = Some(SystemTime::now());
-        }
+        let Some(killer) = fate.killer.take() else { return false };
+        killer.kill();
+        fate.killed = Some(SystemTime::now());
+        true
+    }
+
+    /// From now on it is not killed any more; says whether it was.
+    fn spare(&self) -> bool {
+        let mut fate = self.lock();
+        fate.killer = None;
+        fate.killed.is_some()
     }
 
     fn is_killed(&self) -> bool {
@@ -308,14 +316,17 @@ async fn survive(case: &Case<'_>, spot: Spot, victim: &Victim) -> anyhow::Result
         tokio::time::sleep(later).await;
         victim.kill();
     }
-    eventually(LONG, "it is killed or the rollback is over", async || {
-        if victim.is_killed() && !matches!(spot, Spot::Creation(_)) {
+    let was_killed_before = matches!(spot, Spot::Creation(_));
+    let mut last = LastWrite::default();
+    eventually(LONG, "it is killed, or the rollback is over, told and written", async || {
+        if victim.is_killed() && !was_killed_before {
             return Ok(());
         }
-        case.is_over(&ripcord).await
+        case.is_over(&ripcord).await?;
+        case.is_quiet(&ripcord, &case.api, &mut last).await
     })
     .await?;
-    if victim.is_killed() && !matches!(spot, Spot::Creation(_)) {
+    if victim.spare() && !was_killed_before {
         killed(&mut ripcord).await?;
         ripcord = case.start(&config)?;
         ripcord.wait_ready().await?;
@@ -353,8 +364,7 @@ fn arm(case: &Case<'_>, spot: Spot, victim: &Victim) {
                     let victim = victim.clone();
                     async move {
                         tokio::time::sleep(UNWRITTEN).await;
-                        victim.kill();
-                        std::future::pending().await
+                        hang_if(victim.kill()).await;
                     }
                 }),
                 _ => fatal(victim, when),
@@ -384,11 +394,15 @@ fn arm(case: &Case<'_>, spot: Spot, victim: &Victim) {
 
 fn fatal(victim: Victim, when: When) -> Fault {
     match when {
-        When::Before => Fault::instead(move || victim.kill()),
-        When::After => Fault::after(move || {
-            victim.kill();
-            std::future::pending()
-        }),
+        When::Before => Fault::before(move || hang_if(victim.kill())),
+        When::After => Fault::after(move || hang_if(victim.kill())),
+    }
+}
+
+/// A request of a process that was killed goes no further; one of a process that was spared does.
+async fn hang_if(killed: bool) {
+    if killed {
+        std::future::pending().await
     }
 }
 

@@ -111,6 +111,18 @@ pub struct Case<'a> {
     _room: SemaphorePermit<'static>,
 }
 
+/// The writes of the journal so far, and since when there were no more.
+pub struct LastWrite {
+    writes: usize,
+    seen: SystemTime,
+}
+
+impl Default for LastWrite {
+    fn default() -> Self {
+        Self { writes: 0, seen: SystemTime::now() }
+    }
+}
+
 impl<'a> Case<'a> {
     /// One of many components of the site, with 25 % of its traffic on Istio, once there is room for its replicas.
     pub async fn set(site: &'a Site<'a>, component: &str, replicas: u32) -> anyhow::Result<Self> {
@@ -209,17 +221,19 @@ impl<'a> Case<'a> {
 
     /// The same for one that goes another way.
     pub async fn quiet_by(&self, ripcord: &Ripcord, way: &ApiProxy) -> anyhow::Result<()> {
-        let mut last = (0, SystemTime::now());
-        eventually(LONG, "everything is told and written", async || {
-            let writes = way.count(|r| self.is_journal(r));
-            if last.0 != writes {
-                last = (writes, SystemTime::now());
-            }
-            let waiting = waiting(ripcord).await.map_err(|e| e.to_string())?;
-            let quiet_for = last.1.elapsed().unwrap_or_default();
-            if writes > 0 && waiting == 0 && quiet_for >= QUIET { Ok(()) } else { Err(format!("{waiting} wait")) }
-        })
-        .await
+        let mut last = LastWrite::default();
+        eventually(LONG, "everything is told and written", async || self.is_quiet(ripcord, way, &mut last).await).await
+    }
+
+    /// Whether everything so far is told and written; `last` is what an earlier look saw.
+    pub async fn is_quiet(&self, ripcord: &Ripcord, way: &ApiProxy, last: &mut LastWrite) -> Result<(), String> {
+        let writes = way.count(|r| self.is_journal(r));
+        if last.writes != writes {
+            *last = LastWrite { writes, seen: SystemTime::now() };
+        }
+        let waiting = waiting(ripcord).await.map_err(|e| e.to_string())?;
+        let quiet_for = last.seen.elapsed().unwrap_or_default();
+        if writes > 0 && waiting == 0 && quiet_for >= QUIET { Ok(()) } else { Err(format!("{waiting} wait")) }
     }
 
     /// Waits until the rollback is over: verified, latched, and told.
