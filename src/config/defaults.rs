@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::engine::BurnRate;
+
 /// The largest configuration file. A thousand guards written out fit several times; a file beyond it is the wrong file.
 pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 
@@ -52,6 +54,16 @@ pub const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// The confirm window of a ratio or a quantile: the shortest that holds two scrapes where Prometheus scrapes every 30
 /// s.
 pub const CONFIRM_WINDOW: Duration = Duration::from_secs(60);
+
+/// The burn rates of an objective, where none are written: those that page in the SRE workbook (table 5-8), which use up 2 % of a month's
+/// error budget in an hour and 5 % in six.
+pub const BURN_RATES: [BurnRate; 2] = [
+    BurnRate { above: 14.4, window: Duration::from_secs(3600), confirm_window: Duration::from_secs(5 * 60) },
+    BurnRate { above: 6.0, window: Duration::from_secs(6 * 3600), confirm_window: Duration::from_secs(30 * 60) },
+];
+
+/// How long burn rates must be observed: their windows do what `for` does for others, and one odd scrape shall still page nobody.
+pub const SLO_HOLD_FOR: Duration = Duration::from_secs(60);
 
 /// How long a breach must be observed: what the migration plan asks for.
 pub const HOLD_FOR: Duration = Duration::from_secs(5 * 60);

@@ -84,6 +84,8 @@ shape! {
         above: Scalar,
         below: Scalar,
         degraded_by: Scalar,
+        rises_by: Scalar,
+        slo: Slo,
         clear_below: Scalar,
         clear_above: Scalar,
         window: Duration,
@@ -95,6 +97,23 @@ shape! {
         severity: String,
         low_traffic: String,
         enabled: bool,
+    }
+}
+
+shape! {
+    /// A trigger's `slo`.
+    Slo {
+        objective: Scalar,
+        burn_rates: List<BurnRate>,
+    }
+}
+
+shape! {
+    /// One of `burn_rates`.
+    BurnRate {
+        above: Scalar,
+        window: Duration,
+        confirm_window: Duration,
     }
 }
 
@@ -130,6 +149,7 @@ shape! {
         above: Scalar,
         below: Scalar,
         degraded_by: Scalar,
+        rises_by: Scalar,
         clear_below: Scalar,
         clear_above: Scalar,
     }
@@ -329,6 +349,8 @@ impl Over for Tls {}
 impl Over for Prometheus {}
 impl Over for Evaluation {}
 impl Over for Control {}
+impl Over for Slo {}
+impl Over for BurnRate {}
 impl Over for StageLevels {}
 impl Over for DeploymentEnv {}
 impl Over for ConfigMap {}
@@ -388,11 +410,18 @@ impl Over for Trigger {
             merged.above = self.above.clone();
             merged.below = self.below.clone();
             merged.degraded_by = self.degraded_by.clone();
+            merged.rises_by = self.rises_by.clone();
+            merged.slo = self.slo.clone();
             if self.kinds() != base.kinds() {
                 merged.clear_below = self.clear_below.clone();
                 merged.clear_above = self.clear_above.clone();
-                if self.degraded_by.is_missing() {
+                if self.degraded_by.is_missing() && self.rises_by.is_missing() {
                     merged.baseline = self.baseline.clone();
+                }
+                if self.slo.is_written() {
+                    // Burn rates have windows of their own.
+                    merged.window = self.window.clone();
+                    merged.confirm_window = self.confirm_window.clone();
                 }
             }
         }
@@ -409,10 +438,16 @@ impl Trigger {
     }
 
     fn has_threshold(&self) -> bool {
-        self.kinds() != [false; 3]
+        self.kinds() != [false; 5]
     }
 
-    fn kinds(&self) -> [bool; 3] {
-        [self.above.is_written(), self.below.is_written(), self.degraded_by.is_written()]
+    fn kinds(&self) -> [bool; 5] {
+        [
+            self.above.is_written(),
+            self.below.is_written(),
+            self.degraded_by.is_written(),
+            self.rises_by.is_written(),
+            self.slo.is_written(),
+        ]
     }
 }

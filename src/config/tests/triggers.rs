@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{check_errors, errors, settings, trigger};
 use crate::config::{Baseline, MetricNames, SignalKind};
-use crate::engine::{Levels, Measure, Severity, Side, Stage, TriggerAction, TriggerSettings, Unit};
+use crate::engine::{BurnRate, Levels, Measure, Severity, Side, Stage, TriggerAction, TriggerSettings, Unit};
 
 fn one(over: &str, name: &str) -> TriggerSettings {
     let settings = settings(over);
@@ -255,6 +255,102 @@ fn baselines() {
             "new.baseline.offset: does not go with promql",
         ),
         (&trigger("new", "promql: x, degraded_by: 50%, baseline: {fixed: 0}"), "new.baseline.fixed: 0 is out of range"),
+    ]);
+}
+
+#[test]
+fn burn_rates_of_an_objective() {
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let t = one(&trigger("budget", "signal: availability, slo: {objective: 99.9%}"), "budget");
+    let rate = |above, window, confirm_window| BurnRate { above, window, confirm_window };
+    assert_eq!(t.burn_rates, [rate(14.4, minutes(60), minutes(5)), rate(6.0, minutes(360), minutes(30))]);
+    assert!(matches!(t.measure, Measure::BurnRate { budget } if (budget - 0.001).abs() < 1e-12), "{:?}", t.measure);
+    assert_eq!((t.action, t.hold_for, t.clear_for), (TriggerAction::Page, minutes(1), Duration::from_secs(12)));
+    assert_eq!((t.window, t.confirm_window), (minutes(360), None));
+    // The most urgent one first, however they are written.
+    let written = "{objective: 0.99, burn_rates: [{above: 2, window: 2h, confirm_window: 10m}, {above: 10, window: 30m, confirm_window: 2m}]}";
+    let t = one(&trigger("budget", &format!("signal: error_rate, for: 5m, slo: {written}")), "budget");
+    assert_eq!(t.burn_rates, [rate(10.0, minutes(30), minutes(2)), rate(2.0, minutes(120), minutes(10))]);
+    assert_eq!(t.hold_for, minutes(5));
+    // In place of a default's threshold, whose windows and clear level go with it.
+    let t = one(
+        "defaults: {triggers: {more: {signal: availability, below: 99%, clear_above: 99.5%, window: 10m}}}\nguards: {shop: {triggers: {more: {slo: {objective: 99%}}}}}",
+        "more",
+    );
+    assert_eq!((t.burn_rates.len(), t.window), (2, minutes(360)));
+
+    let slo = |slo: &str| trigger("new", &format!("signal: availability, slo: {slo}"));
+    let rates = |rates: &str| slo(&format!("{{objective: 99.9%, burn_rates: [{rates}]}}"));
+    check_errors(&[
+        (&slo("{}"), "new.slo: needs objective, like objective: 99.9%"),
+        (&slo("{objective: 100%}"), "new.slo.objective: 100% is out of range"),
+        (&slo("99.9%"), "new.slo: must be a map, not a text"),
+        (&slo("{objective: 99.9%, burn_rates: []}"), "new.slo.burn_rates: is empty"),
+        (&slo("{objective: 99.9%, burn_rate: []}"), "new.slo.burn_rate: unknown key"),
+        (&rates("{window: 1h, confirm_window: 5m}"), "burn_rates[0]: needs above, a multiple of the error budget"),
+        (&rates("{above: 2x, window: 1h, confirm_window: 5m}"), "burn_rates[0].above: 2x is no burn rate"),
+        (&rates("{above: -1, window: 1h, confirm_window: 5m}"), "burn_rates[0].above: -1 is no burn rate"),
+        (&rates("{above: 2, confirm_window: 5m}"), "burn_rates[0]: needs window, like window: 1h"),
+        (&rates("{above: 2, window: 1h}"), "burn_rates[0]: needs confirm_window"),
+        (&rates("{above: 2, window: 1h, confirm_window: 1h}"), "confirm_window: 1h is not shorter than window (1h)"),
+        (
+            &rates("{above: 2, window: 1h, confirm_window: 5s}"),
+            "confirm_window: 5s is shorter than evaluation.interval",
+        ),
+        (
+            &slo("{objective: 90%, burn_rates: [{above: 14.4, window: 1h, confirm_window: 5m}]}"),
+            "new.slo: a burn rate of 14.4 cannot be: with every request failing it is 10",
+        ),
+        (
+            &trigger("new", "signal: availability, below: 99%, slo: {objective: 99.9%}"),
+            "new.below: below does not go with slo",
+        ),
+        (
+            &trigger("new", "signal: availability, window: 5m, slo: {objective: 99.9%}"),
+            "new.window: window does not go with slo",
+        ),
+        (
+            &trigger("new", "signal: availability, action: rollback, slo: {objective: 99.9%}"),
+            "new.action: burn rates look back for hours; they page and roll nothing back; write page",
+        ),
+        (&trigger("new", "signal: latency, slo: {objective: 99.9%}"), "new.slo: is for error_rate and availability"),
+        (
+            "guards: {shop: {triggers: {new: {signal: availability, slo: {objective: 99.9%}}}, stages: [{up_to: 5%, triggers: {new: {below: 98%}}}]}}",
+            "stages[0].triggers.new: is a trigger with slo, which has no level for a stage",
+        ),
+    ]);
+}
+
+#[test]
+fn client_errors_page_and_compare_in_points() {
+    let t =
+        one(&trigger("new", "signal: client_error_rate, rises_by: 5%, clear_below: 2%, baseline: {offset: 1d}"), "new");
+    assert_eq!((t.measure, t.action), (Measure::FailureRise, TriggerAction::Page));
+    assert_eq!(t.levels, Levels { threshold: 0.05, clear: 0.02 });
+    assert!(t.source.contains("ClientErrorRate") && t.source.contains("caller: true"), "{}", t.source);
+    let t = one(&trigger("new", "signal: client_error_rate, above: 20%"), "new");
+    assert_eq!((t.measure, t.action), (Measure::FailureRatio, TriggerAction::Page));
+    check_errors(&[
+        (
+            &trigger("new", "signal: client_error_rate, rises_by: 5%"),
+            "new: needs a baseline for rises_by, like baseline: {offset: 1d}",
+        ),
+        (
+            &trigger("new", "signal: client_error_rate, above: 5%, action: rollback"),
+            "new.action: client errors may be the clients'; they page and roll nothing back; write page",
+        ),
+        (
+            &trigger("new", "signal: client_error_rate, below: 5%"),
+            "new.below: a rate of client errors is bad when it is high",
+        ),
+        (
+            &trigger("new", "signal: throughput, rises_by: 5%, baseline: {offset: 1d}"),
+            "new.rises_by: is for client_error_rate; write degraded_by",
+        ),
+        (
+            &trigger("new", "signal: client_error_rate, above: 5%, baseline: {offset: 1d}"),
+            "new.baseline: is for degraded_by and rises_by",
+        ),
     ]);
 }
 

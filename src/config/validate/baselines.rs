@@ -21,13 +21,14 @@ pub(super) fn baseline(
     context: &Context<'_>,
     problems: &mut Problems,
 ) -> Option<Option<Baseline>> {
-    let degradation = at.value.degraded_by.is_written();
-    let written = match (&at.value.baseline, degradation) {
+    let key = if at.value.rises_by.is_written() { Key::RisesBy } else { Key::DegradedBy };
+    let compares = at.value.degraded_by.is_written() || at.value.rises_by.is_written();
+    let written = match (&at.value.baseline, compares) {
         (Field::Missing, false) => return Some(None),
         (Field::Missing, true) => {
             problems.error(
                 &at.path,
-                format!("needs a baseline for {}, like baseline: {}", Key::DegradedBy.name(), fixed_example(kind)),
+                format!("needs a baseline for {}, like baseline: {}", key.name(), fixed_example(kind)),
             );
             return None;
         }
@@ -35,7 +36,7 @@ pub(super) fn baseline(
         (Field::Given(baseline), false) => {
             problems.error(
                 &baseline.path,
-                "is for degraded_by; leave it out, or write degraded_by in place of the threshold",
+                "is for degraded_by and rises_by; leave it out, or write one of these in place of the threshold",
             );
             return None;
         }
@@ -57,6 +58,7 @@ pub(super) fn baseline(
             let parsed = match kind {
                 Kind::Latency => units::latency(&fixed.value),
                 Kind::Throughput => units::rate(&fixed.value),
+                Kind::ClientErrorRate => units::share(&fixed.value),
                 _ => units::quantity(&fixed.value).and_then(|(value, _)| match value > 0.0 {
                     true => Ok(value),
                     false => {
@@ -106,6 +108,7 @@ pub(super) fn baseline(
 fn fixed_example(kind: Kind) -> &'static str {
     match kind {
         Kind::Throughput => "{fixed: 20/s}",
+        Kind::ClientErrorRate => "{offset: 1d}",
         Kind::Promql => "{fixed: 100Mi}",
         _ => "{fixed: 120ms}",
     }
@@ -130,7 +133,11 @@ fn control_baseline(
     let metrics = metrics?.unwrap_or(context.metrics);
     let selector = selectors::selector(&control.value.r#match, metrics, false, context.vars, problems)??;
     let own = match signal {
-        Some(SignalKind::Latency { selector, .. } | SignalKind::Throughput(selector)) => Some(selector),
+        Some(
+            SignalKind::Latency { selector, .. }
+            | SignalKind::Throughput(selector)
+            | SignalKind::ClientErrorRate(selector),
+        ) => Some(selector),
         _ => None,
     };
     if own == Some(&selector) {

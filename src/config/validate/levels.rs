@@ -13,6 +13,7 @@ use crate::engine::{Levels, Measure, Side, Unit};
 pub(super) enum Kind {
     ErrorRate,
     Availability,
+    ClientErrorRate,
     Latency,
     Throughput,
     Promql,
@@ -20,9 +21,10 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The built-in signals, by the words they are written with.
-    pub(super) const SIGNALS: [(&'static str, Self); 4] = [
+    pub(super) const SIGNALS: [(&'static str, Self); 5] = [
         ("error_rate", Self::ErrorRate),
         ("availability", Self::Availability),
+        ("client_error_rate", Self::ClientErrorRate),
         ("latency", Self::Latency),
         ("throughput", Self::Throughput),
     ];
@@ -42,6 +44,7 @@ pub(super) enum Key {
     Above,
     Below,
     DegradedBy,
+    RisesBy,
 }
 
 impl Key {
@@ -51,6 +54,7 @@ impl Key {
             Self::Above => "above",
             Self::Below => "below",
             Self::DegradedBy => "degraded_by",
+            Self::RisesBy => "rises_by",
         }
     }
 }
@@ -60,6 +64,7 @@ pub(super) struct Written<'a> {
     pub(super) above: &'a Field<Scalar>,
     pub(super) below: &'a Field<Scalar>,
     pub(super) degraded_by: &'a Field<Scalar>,
+    pub(super) rises_by: &'a Field<Scalar>,
     pub(super) clear_below: &'a Field<Scalar>,
     pub(super) clear_above: &'a Field<Scalar>,
 }
@@ -70,6 +75,7 @@ impl<'a> From<&'a raw::Trigger> for Written<'a> {
             above: &t.above,
             below: &t.below,
             degraded_by: &t.degraded_by,
+            rises_by: &t.rises_by,
             clear_below: &t.clear_below,
             clear_above: &t.clear_above,
         }
@@ -82,6 +88,7 @@ impl<'a> From<&'a raw::StageLevels> for Written<'a> {
             above: &t.above,
             below: &t.below,
             degraded_by: &t.degraded_by,
+            rises_by: &t.rises_by,
             clear_below: &t.clear_below,
             clear_above: &t.clear_above,
         }
@@ -101,7 +108,12 @@ pub(super) enum Threshold<'a> {
 impl<'a> Written<'a> {
     /// The one threshold that is written, rightly or wrongly.
     pub(super) fn threshold(&self, path: &Path, problems: &mut Problems) -> Threshold<'a> {
-        let keys = [(Key::Above, self.above), (Key::Below, self.below), (Key::DegradedBy, self.degraded_by)];
+        let keys = [
+            (Key::Above, self.above),
+            (Key::Below, self.below),
+            (Key::DegradedBy, self.degraded_by),
+            (Key::RisesBy, self.rises_by),
+        ];
         let written: Vec<_> = keys.into_iter().filter(|(_, field)| field.is_written()).collect();
         match written[..] {
             [] => Threshold::None,
@@ -143,6 +155,8 @@ impl Rule {
         let (measure, side, scale) = match (kind, key) {
             (Kind::ErrorRate, Key::Above) => (Measure::FailureRatio, Side::Above, Scale::Share),
             (Kind::Availability, Key::Below) => (Measure::Availability, Side::Below, Scale::Share),
+            (Kind::ClientErrorRate, Key::Above) => (Measure::FailureRatio, Side::Above, Scale::Share),
+            (Kind::ClientErrorRate, Key::RisesBy) => (Measure::FailureRise, Side::Above, Scale::Share),
             (Kind::Latency, Key::Above) => (Measure::Quantile { q }, Side::Above, Scale::Seconds),
             (Kind::Latency, Key::DegradedBy) => (Measure::QuantileDegradation { q }, Side::Above, Scale::Growth),
             (Kind::Throughput | Kind::Promql, Key::Above | Key::Below) => {
@@ -153,7 +167,15 @@ impl Rule {
             (Kind::Promql, Key::DegradedBy) => (Measure::ValueDegradation, Side::Above, Scale::Growth),
             (Kind::ErrorRate, _) => return Err("an error rate is bad when it is high; write above".to_owned()),
             (Kind::Availability, _) => return Err("an availability is bad when it is low; write below".to_owned()),
-            (Kind::Latency, Key::Below) => {
+            (Kind::ClientErrorRate, _) => {
+                return Err(
+                    "a rate of client errors is bad when it is high; write above or rises_by (like 5%)".to_owned()
+                );
+            }
+            (Kind::Throughput | Kind::Promql, Key::RisesBy) => {
+                return Err("is for client_error_rate; write degraded_by".to_owned());
+            }
+            (Kind::Latency, Key::Below | Key::RisesBy) => {
                 return Err(
                     "a latency is bad when it is high; write above (like 150ms) or degraded_by (like 50%)".to_owned()
                 );
@@ -253,6 +275,7 @@ pub(super) fn levels(kind: Kind, q: f64, at: &At<raw::Trigger>, problems: &mut P
             let example = match kind {
                 Kind::ErrorRate => "above: 1%",
                 Kind::Availability => "below: 99%",
+                Kind::ClientErrorRate => "rises_by: 5% with a baseline, or above: 20%",
                 Kind::Latency => "above: 150ms or degraded_by: 50%",
                 Kind::Throughput => "below: 20/s or degraded_by: 5%",
                 Kind::Promql => "above: 128Mi or below: 1",

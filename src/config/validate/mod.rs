@@ -12,6 +12,7 @@ mod prometheus;
 mod receivers;
 mod rollback;
 mod selectors;
+mod slo;
 mod stages;
 mod state;
 mod steps;

@@ -62,6 +62,16 @@ pub(super) fn of_trigger(
     ok.then_some(out)
 }
 
+/// A trigger without levels has no stages, and none may name it.
+pub(super) fn none(stages: &Field<List<raw::Stage>>, trigger: &str, problems: &mut Problems) -> Option<Vec<Stage>> {
+    let list = stages.value().map(List::given).into_iter().flatten();
+    let named: Vec<_> = list.filter_map(|stage| stage.value.triggers.value()?.0.get(trigger)?.get()).collect();
+    for at in &named {
+        problems.error(&at.path, "is a trigger with slo, which has no level for a stage; leave it out");
+    }
+    named.is_empty().then(Vec::new)
+}
+
 /// The levels of one trigger in one stage: what it does not say is as without the stage, except that a clear level that
 /// would lie on the bad side of the stage's threshold becomes that threshold.
 fn levels(at: &At<raw::StageLevels>, base: Levels, read: &Read, problems: &mut Problems) -> Option<Levels> {

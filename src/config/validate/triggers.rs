@@ -9,11 +9,11 @@ use crate::config::raw;
 use crate::config::suggest;
 use crate::config::units::{self, Scalar, say};
 use crate::config::{MetricNames, Selector, Signal, SignalKind, defaults, promql};
-use crate::engine::{Severity, TriggerAction, TriggerSettings, Unit};
+use crate::engine::{Levels, Measure, Severity, Side, TriggerAction, TriggerSettings, Unit};
 
 use super::levels::{self, Key, Kind};
 use super::vars::Vars;
-use super::{baselines, choose, stages};
+use super::{baselines, choose, slo, stages};
 
 /// What a trigger must know of its guard.
 pub(super) struct Context<'a> {
@@ -44,46 +44,85 @@ pub(super) fn trigger(
     let kind = kind(name, at, problems)?;
     // Each of these is looked at whatever the others say, so that all that is wrong is said.
     let quantile = quantile(kind, &t.quantile, problems);
-    let read = levels::levels(kind, quantile.unwrap_or(defaults::QUANTILE), at, problems);
-    let windows = windows(kind, at, context, problems);
-    let holds = holds(at, windows.and_then(|w| w.confirm), context, problems);
-    let default_action = if kind == Kind::Promql { TriggerAction::Page } else { TriggerAction::Rollback };
-    let actions = [("rollback", TriggerAction::Rollback), ("page", TriggerAction::Page)];
-    let action = choose(&t.action, &actions, problems);
+    let slo = slo::slo(kind, at, context, problems);
+    let burns = t.slo.is_written();
+    let read = if burns { None } else { levels::levels(kind, quantile.unwrap_or(defaults::QUANTILE), at, problems) };
+    let windows = match &slo {
+        None => None,
+        Some(Some(slo)) => Some(Windows { window: slo.window(), confirm: None }),
+        Some(None) => windows(kind, at, context, problems),
+    };
+    let hold = if burns { defaults::SLO_HOLD_FOR } else { defaults::HOLD_FOR };
+    let holds = holds(at, hold, windows.and_then(|w| w.confirm), context, problems);
+    let action = action(kind, at, problems);
     let severity = choose(&t.severity, &SEVERITIES, problems);
     let literal = low_traffic(kind, &t.low_traffic, problems);
     let signal = signal(kind, quantile, t, context, problems);
     let window = windows.map_or(defaults::WINDOW, |w| w.window);
     let baseline = baselines::baseline(kind, at, window, signal.as_ref(), context, problems);
 
-    let read = read?;
+    let slo = slo?;
+    let (measure, side, levels, unit) = match (&slo, &read) {
+        (Some(slo), _) => {
+            let least = slo.burn_rates.iter().map(|rate| rate.above).fold(f64::INFINITY, f64::min);
+            let levels = Levels { threshold: least, clear: least };
+            (Measure::BurnRate { budget: slo.budget }, Side::Above, levels, Unit::None)
+        }
+        (None, Some(read)) => (read.rule.measure, read.rule.side, read.levels, unit(kind, t, read)),
+        (None, None) => return None,
+    };
+    let burn_rates = slo.map(|slo| slo.burn_rates).unwrap_or_default();
     let mut settings = TriggerSettings {
         name: name.to_owned(),
-        action: action?.unwrap_or(default_action),
+        action: action?,
         severity: severity?.unwrap_or(Severity::Critical),
         source: String::new(),
-        measure: read.rule.measure,
-        side: read.rule.side,
-        levels: read.levels,
+        measure,
+        side,
+        levels,
         stages: Vec::new(),
-        burn_rates: Vec::new(),
+        burn_rates: burn_rates.clone(),
         window: windows?.window,
         confirm_window: windows?.confirm,
         hold_for: holds?.0,
         clear_for: holds?.1,
         literal: literal?,
-        unit: unit(kind, t, &read),
+        unit,
     };
-    settings.stages = stages::of_trigger(context.stages, &settings, &read, problems)?;
+    settings.stages = match &read {
+        Some(read) => stages::of_trigger(context.stages, &settings, read, problems)?,
+        None => stages::none(context.stages, name, problems)?,
+    };
     let signal = Signal {
         kind: signal?,
         window: settings.window,
         confirm_window: settings.confirm_window,
         baseline: baseline?,
-        burn_rates: Vec::new(),
+        burn_rates,
     };
     settings.source = format!("{signal:?}");
     Some((settings, signal))
+}
+
+/// What it does when it fires.
+fn action(kind: Kind, at: &At<raw::Trigger>, problems: &mut Problems) -> Option<TriggerAction> {
+    let actions = [("rollback", TriggerAction::Rollback), ("page", TriggerAction::Page)];
+    let written = choose(&at.value.action, &actions, problems)?;
+    let only_pages = match kind {
+        Kind::ClientErrorRate => Some("client errors may be the clients'; they page and roll nothing back"),
+        _ if at.value.slo.is_written() => Some("burn rates look back for hours; they page and roll nothing back"),
+        _ => None,
+    };
+    match (only_pages, written, at.value.action.get()) {
+        (Some(why), Some(TriggerAction::Rollback), Some(action)) => {
+            problems.error(&action.path, format!("{why}; write page"));
+            None
+        }
+        (Some(_), ..) => Some(TriggerAction::Page),
+        (None, Some(action), _) => Some(action),
+        (None, None, _) if kind == Kind::Promql => Some(TriggerAction::Page),
+        (None, None, _) => Some(TriggerAction::Rollback),
+    }
 }
 
 /// The severities, by the words they are written with.
@@ -117,7 +156,7 @@ fn unit(kind: Kind, t: &raw::Trigger, read: &levels::Read) -> Unit {
         Kind::Promql if read.rule.key == Key::DegradedBy => {
             fixed.and_then(|f| units::quantity(f).ok()).map_or(Unit::None, |(_, unit)| unit)
         }
-        Kind::ErrorRate | Kind::Availability | Kind::Promql => read.unit,
+        Kind::ErrorRate | Kind::Availability | Kind::ClientErrorRate | Kind::Promql => read.unit,
     }
 }
 
@@ -213,12 +252,13 @@ fn long_enough(
 /// `for` and `clear_for`.
 fn holds(
     at: &At<raw::Trigger>,
+    default: Duration,
     confirm: Option<Duration>,
     context: &Context<'_>,
     problems: &mut Problems,
 ) -> Option<(Duration, Duration)> {
     let t = &at.value;
-    let hold = t.r#for.or_default(defaults::HOLD_FOR);
+    let hold = t.r#for.or_default(default);
     let hold = hold.filter(|hold| long_enough(*hold, &t.r#for, &at.path.key("for"), context, problems));
     let clear = match t.clear_for.get() {
         Some(at) if at.value.is_zero() => {
@@ -260,13 +300,15 @@ fn signal(
     Some(match kind {
         Kind::ErrorRate => SignalKind::ErrorRate(selector),
         Kind::Availability => SignalKind::Availability(selector),
+        Kind::ClientErrorRate => SignalKind::ClientErrorRate(selector),
         Kind::Latency => SignalKind::Latency { selector, quantile: quantile? },
         Kind::Throughput | Kind::Promql => SignalKind::Throughput(selector),
     })
 }
 
 fn selector(kind: Kind, context: &Context<'_>, problems: &mut Problems) -> Option<Selector> {
-    let caller = kind == Kind::Availability;
+    // What reached no pod is seen by the caller alone: so is a request without a route.
+    let caller = matches!(kind, Kind::Availability | Kind::ClientErrorRate);
     if caller && let Some(selector) = context.caller.as_ref()? {
         return Some(selector.clone());
     }
@@ -281,9 +323,12 @@ fn selector(kind: Kind, context: &Context<'_>, problems: &mut Problems) -> Optio
     if caller && context.metrics == MetricNames::Istio {
         problems.warn(
             context.path,
-            "its availability is measured with match, because it has no caller_match: requests that reached no pod \
-                are then not counted; write like caller_match: {source_workload: istio-ingressgateway, \
-                destination_service_name: …}",
+            format!(
+                "its {} is measured with match, because it has no caller_match: requests that reached no pod are then \
+                not counted; write like caller_match: {{source_workload: istio-ingressgateway, \
+                destination_service_name: …}}",
+                kind.name()
+            ),
         );
     }
     Some(Selector { caller, ..own.clone() })

@@ -1,7 +1,7 @@
 //! The engine's tests.
 //!
 //! - `scenario`: the language that the tables are written in
-//! - `tables`: a table for every rule: `deciding`, `acting`, `people`, `telling`, `outliving`, and `verdicts` for single readings
+//! - `tables`: a table for every rule: `deciding`, `acting`, `people`, `telling`, `outliving`, and `verdicts` and `rates` for single readings
 //! - `oracle`: the same rules written a second time, slowly and from the design alone, against random histories
 //! - `properties`: what must hold whatever comes
 

@@ -15,6 +15,8 @@ pub fn trials() -> Vec<Story> {
         an_ingress_controller_is_guarded_by_its_own_names,
         latency_is_compared_with_the_ingress_at_the_same_time,
         a_drop_of_the_throughput_rolls_back,
+        broken_routes_page_though_nothing_fails,
+        an_error_budget_that_burns_too_fast_pages,
         more_guards_are_not_more_queries,
         several_files_and_the_environment_make_one_configuration,
     ]
@@ -74,6 +76,62 @@ async fn a_drop_of_the_throughput_rolls_back(world: World) -> anyhow::Result<()>
 }
 
 /// The queries of a tick grow with signals and windows, not with guards.
+/// 404s are no failures, and as many of the Ingress' are no news. Then only Istio's routes break.
+async fn broken_routes_page_though_nothing_fails(world: World) -> anyhow::Result<()> {
+    let refused = |share| Traffic { error_code: 404, ..Traffic::healthy(200.0).errors(share) };
+    let stage = Stage::set_with(&world, refused(0.1)).await?;
+    let ingress = stage.mesh.ingress("terminal");
+    ingress.set(refused(0.1));
+    let config = stage.config().set(
+        "defaults.triggers.broken_routes",
+        json!({
+            "signal": "client_error_rate", "rises_by": "5%", "clear_below": "2%", "window": "10s", "confirm_window": "4s", "for": "3s",
+            "baseline": {"control": {"metrics": "ingress_nginx", "match": {"ingress": "terminal"}}},
+        }),
+    );
+    let ripcord = stage.watch(&config).await?;
+    let calm = trigger(&ripcord, "broken_routes").await?;
+    ensure!(calm["baseline"].as_f64().is_some_and(|base| (base - 0.1).abs() < 0.03), "{calm}");
+    stage.workload().set(refused(0.4));
+    let page = stage.told("page.firing").await?;
+    ensure!(page.body["trigger"]["name"] == "broken_routes", "{}", page.body);
+    let summary = page.body["summary"].as_str().unwrap_or_default();
+    ensure!(summary.contains(" points (") && summary.contains("limit +5 points"), "{summary}");
+    ensure!(trigger(&ripcord, "error_rate").await?["verdict"] == "clear", "a 404 is no failure of the service");
+    stage.workload().set(refused(0.1));
+    stage.told("page.resolved").await?;
+    ensure!(stage.patches() == 0, "client errors roll nothing back");
+    Ok(())
+}
+
+/// 30 % of failures use up a budget of 1 % thirty times as fast: one of the two burn rates sees it.
+async fn an_error_budget_that_burns_too_fast_pages(world: World) -> anyhow::Result<()> {
+    let stage = Stage::set(&world).await?;
+    let burn_rates = json!([
+        {"above": 14.4, "window": "12s", "confirm_window": "4s"},
+        {"above": 60, "window": "30s", "confirm_window": "4s"},
+    ]);
+    let mut config = stage.config().set(
+        "defaults.triggers.budget",
+        json!({"signal": "availability", "slo": {"objective": "99%", "burn_rates": burn_rates}, "for": "3s", "clear_for": "2s"}),
+    );
+    for name in ["error_rate", "latency", "availability"] {
+        config = config.set(&format!("defaults.triggers.{name}.enabled"), false);
+    }
+    let ripcord = stage.watch(&config).await?;
+    stage.workload().set(Traffic::healthy(200.0).errors(0.3));
+    let page = stage.told("page.firing").await?;
+    ensure!(page.body["trigger"]["name"] == "budget" && page.body["trigger"]["threshold"] == 14.4, "{}", page.body);
+    let summary = page.body["summary"].as_str().unwrap_or_default();
+    ensure!(summary.contains("x over 12s (") && summary.contains("limit 14.4x"), "{summary}");
+    let queries = trigger(&ripcord, "budget").await?;
+    ensure!(queries["threshold_text"] == "14.4x", "{queries}");
+    stage.workload().set(Traffic::healthy(200.0));
+    stage.told("page.resolved").await?;
+    ensure!(stage.patches() == 0, "a burn rate rolls nothing back");
+    Ok(())
+}
+
 async fn more_guards_are_not_more_queries(world: World) -> anyhow::Result<()> {
     let stage = Stage::set(&world).await?;
     let proxy = PromProxy::start(&world, &stage.prometheus.url()).await?;

@@ -4,6 +4,7 @@ mod acting;
 mod deciding;
 mod outliving;
 mod people;
+mod rates;
 mod readiness;
 mod shifting;
 mod telling;
