@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// How old the newest sample of a plain value may be: two scrapes at the usual longest interval of one minute. Prometheus itself would
 /// hand out samples five minutes old.
-const MAX_SAMPLE_AGE: Duration = Duration::from_secs(120);
+pub(super) const MAX_SAMPLE_AGE: Duration = Duration::from_secs(120);
 
 /// What is kept of an answer that is not understood.
 const MAX_ERROR_TEXT: usize = 200;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::{Baseline, Guard, Selector, Signal, SignalKind};
 use crate::engine::{Evidence, Name, Reading, Unknown, needed_for_quantile, needed_for_ratio};
 
+use super::expression::Expression;
 use super::promql::{self, Number, Shape};
 
 /// Guards whose label values go into one query. A matcher with more alternatives gets slow in Prometheus and unreadable in its log.
@@ -19,6 +20,8 @@ pub struct Query {
     pub promql: String,
     /// The labels that tell the rows of the answer apart. Without any, the answer must be one number.
     pub labels: Vec<String>,
+    /// What the text was rendered from; none for PromQL that a person wrote.
+    pub(super) built_in: Option<Expression>,
     /// The number that each row is, by its label values in the order of `labels`.
     rows: HashMap<Vec<String>, usize>,
 }
@@ -274,7 +277,8 @@ fn queries(numbers: Numbers) -> Vec<Query> {
         match wanted {
             Wanted::BuiltIn(shape, values) => shapes.entry(shape).or_default().push((values, at)),
             Wanted::Promql(promql) => {
-                written.push(Query { promql, labels: Vec::new(), rows: [(Vec::new(), at)].into() });
+                let rows = [(Vec::new(), at)].into();
+                written.push(Query { promql, labels: Vec::new(), built_in: None, rows });
             }
         }
     }
@@ -289,9 +293,11 @@ fn queries(numbers: Numbers) -> Vec<Query> {
                     }
                 }
             }
+            let expression = promql::expression(&shape, &values);
             queries.push(Query {
-                promql: promql::render(&shape, &values),
+                promql: expression.to_string(),
                 labels: shape.labels.clone(),
+                built_in: Some(expression),
                 rows: piece.iter().cloned().collect(),
             });
         }

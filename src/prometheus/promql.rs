@@ -1,4 +1,4 @@
-//! The text of the built-in queries.
+//! The built-in queries: from what is wanted to the expression that gives it.
 //!
 //! Counts and not ratios are asked for, so that the number of requests is known. `increase` and `rate` come before `sum`: only there
 //! are counter resets handled. A request whose client left (Istio: response flag `DC`; nginx: status 499) says nothing about the
@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::MetricNames;
+
+use super::expression::{Aggregation, Expression, Function, Matcher, Operator, VectorSelector};
 
 /// The gRPC status codes that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. The
 /// same set that OpenTelemetry's conventions call errors of a server; the others are the caller's, like a 4xx.
@@ -53,57 +55,47 @@ pub struct Shape {
     pub labels: Vec<String>,
 }
 
-/// Renders a query for the given values of each of the shape's labels, grouped by those labels.
-pub fn render(shape: &Shape, values: &BTreeMap<&str, Vec<&str>>) -> String {
-    let by = shape.labels.join(", ");
-    let selected: Vec<String> = shape
-        .labels
-        .iter()
-        .map(|label| matcher(label, values.get(label.as_str()).map_or(&[][..], Vec::as_slice)))
-        .collect();
-    let range = range(shape.window, shape.offset);
-    let series = |metric: &str, more: &[&str]| {
-        let matchers: Vec<&str> = side(shape).iter().copied().chain(more.iter().copied()).collect();
-        let all: Vec<&str> = matchers.into_iter().chain(selected.iter().map(String::as_str)).collect();
-        format!("{metric}{{{}}}{range}", all.join(","))
+/// The expression of a shape for the given values of each of its labels, grouped by those labels.
+pub fn expression(shape: &Shape, values: &BTreeMap<&str, Vec<&str>>) -> Expression {
+    let given = |label: &String| {
+        let values = values.get(label.as_str()).map_or(&[][..], Vec::as_slice);
+        Matcher::one_of(label, values)
+    };
+    let series = |metric: &str, more: &[Fixed]| VectorSelector {
+        metric: metric.to_owned(),
+        matchers: side(shape)
+            .iter()
+            .chain(more)
+            .map(|(label, operator, value)| Matcher::new(label, *operator, value))
+            .chain(shape.labels.iter().map(given))
+            .collect(),
     };
     let (counter, histogram) = metrics(shape.names);
-    match (shape.number, shape.names) {
-        (Number::Requests, _) => format!("sum by ({by}) (increase({}))", series(counter, &[])),
-        (Number::Rate, _) => format!("sum by ({by}) (rate({}))", series(counter, &[])),
-        (Number::Scrapes, _) => format!("max by ({by}) (count_over_time({}))", series(counter, &[])),
-        (Number::Timed, _) => format!("sum by ({by}) (increase({}))", series(&format!("{histogram}_count"), &[])),
-        (Number::Failed, MetricNames::Istio) => {
-            let grpc = format!("grpc_response_status=~\"{GRPC_SERVER_FAULTS}\"");
-            format!(
-                "sum by ({by}) (increase({}) or increase({}))",
-                series(counter, &["response_code=~\"5..|0\""]),
-                series(counter, &["response_code!~\"5..|0\"", &grpc]),
-            )
+    let (aggregation, function, selectors) = match shape.number {
+        Number::Requests => (Aggregation::Sum, Function::Increase, vec![series(counter, &[])]),
+        Number::Rate => (Aggregation::Sum, Function::Rate, vec![series(counter, &[])]),
+        Number::Scrapes => (Aggregation::Max, Function::CountOverTime, vec![series(counter, &[])]),
+        Number::Timed => (Aggregation::Sum, Function::Increase, vec![series(&format!("{histogram}_count"), &[])]),
+        Number::Failed => {
+            let alternatives = failed(shape.names).iter().map(|more| series(counter, more)).collect();
+            (Aggregation::Sum, Function::Increase, alternatives)
         }
-        (Number::Failed, MetricNames::IngressNginx) => {
-            format!("sum by ({by}) (increase({}))", series(counter, &["status=~\"5..\""]))
+        Number::ClientErrors => {
+            let refused = (status(shape.names), Operator::Matches, MISSING_ROUTES);
+            (Aggregation::Sum, Function::Increase, vec![series(counter, &[refused])])
         }
-        (Number::ClientErrors, names) => {
-            let status = match names {
-                MetricNames::Istio => "response_code",
-                MetricNames::IngressNginx => "status",
-            };
-            let refused = format!("{status}=~\"{MISSING_ROUTES}\"");
-            format!("sum by ({by}) (increase({}))", series(counter, &[&refused]))
-        }
-        (Number::Quantile(millionths), names) => {
+        Number::Quantile(millionths) => {
             let quantile = f64::from(millionths) / 1e6;
-            let buckets = series(&format!("{histogram}_bucket"), &[]);
-            let grouping = if by.is_empty() { "le".to_owned() } else { format!("le, {by}") };
-            let query = format!("histogram_quantile({quantile}, sum by ({grouping}) (rate({buckets})))");
-            match names {
-                MetricNames::Istio => format!("{query} / 1000"),
-                MetricNames::IngressNginx => query,
-            }
+            let aggregation = Aggregation::Quantile { quantile, units_per_second: units_per_second(shape.names) };
+            (aggregation, Function::Rate, vec![series(&format!("{histogram}_bucket"), &[])])
         }
-    }
+    };
+    let (window, offset, by) = (shape.window, shape.offset, shape.labels.clone());
+    Expression { aggregation, function, selectors, window, offset, by }
 }
+
+/// A matcher that does not depend on the guard.
+type Fixed = (&'static str, Operator, &'static str);
 
 /// The counter and the histogram of requests.
 fn metrics(names: MetricNames) -> (&'static str, &'static str) {
@@ -115,59 +107,54 @@ fn metrics(names: MetricNames) -> (&'static str, &'static str) {
     }
 }
 
-/// The matchers that do not depend on the guard.
-fn side(shape: &Shape) -> &'static [&'static str] {
+/// The label with the status of a request.
+fn status(names: MetricNames) -> &'static str {
+    match names {
+        MetricNames::Istio => "response_code",
+        MetricNames::IngressNginx => "status",
+    }
+}
+
+/// How many of the histogram's units are a second.
+fn units_per_second(names: MetricNames) -> u32 {
+    match names {
+        MetricNames::Istio => 1000,
+        MetricNames::IngressNginx => 1,
+    }
+}
+
+/// Which requests are looked at at all.
+fn side(shape: &Shape) -> &'static [Fixed] {
+    const CLIENT_STAYED: Fixed = ("response_flags", Operator::MatchesNot, "(.*,)?DC(,.*)?");
     match (shape.names, shape.caller) {
-        (MetricNames::Istio, false) => &["reporter=\"destination\"", "response_flags!~\"(.*,)?DC(,.*)?\""],
-        (MetricNames::Istio, true) => &["reporter=\"source\"", "response_flags!~\"(.*,)?DC(,.*)?\""],
+        (MetricNames::Istio, false) => &[("reporter", Operator::Equal, "destination"), CLIENT_STAYED],
+        (MetricNames::Istio, true) => &[("reporter", Operator::Equal, "source"), CLIENT_STAYED],
         // The ingress controller is the caller's side by its nature.
-        (MetricNames::IngressNginx, _) => &["status!=\"499\""],
+        (MetricNames::IngressNginx, _) => &[("status", Operator::NotEqual, "499")],
     }
 }
 
-fn range(window: Duration, offset: Duration) -> String {
-    let offset = if offset.is_zero() { String::new() } else { format!(" offset {}", duration(offset)) };
-    format!("[{}]{offset}", duration(window))
-}
-
-fn duration(duration: Duration) -> String {
-    if duration.subsec_millis() == 0 {
-        format!("{}s", duration.as_secs())
-    } else {
-        format!("{}ms", duration.as_millis())
+/// Which of those failed: the ones of any of these alternatives, which exclude one another.
+fn failed(names: MetricNames) -> &'static [&'static [Fixed]] {
+    match names {
+        MetricNames::Istio => &[
+            &[("response_code", Operator::Matches, "5..|0")],
+            &[
+                ("response_code", Operator::MatchesNot, "5..|0"),
+                ("grpc_response_status", Operator::Matches, GRPC_SERVER_FAULTS),
+            ],
+        ],
+        MetricNames::IngressNginx => &[&[("status", Operator::Matches, "5..")]],
     }
-}
-
-fn matcher(label: &str, values: &[&str]) -> String {
-    match values {
-        [only] => format!("{label}=\"{}\"", quoted(only)),
-        several => {
-            let regex: Vec<String> = several.iter().map(|value| escaped(value)).collect();
-            format!("{label}=~\"{}\"", quoted(&regex.join("|")))
-        }
-    }
-}
-
-/// A text inside a PromQL string.
-fn quoted(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-/// A text that a regular expression takes literally.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if "\\.+*?()|[]{}^$".contains(c) {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn render(shape: &Shape, values: &BTreeMap<&str, Vec<&str>>) -> String {
+        expression(shape, values).to_string()
+    }
 
     fn shape(number: Number, names: MetricNames) -> Shape {
         Shape {

@@ -1,0 +1,244 @@
+//! The queries of a plan, each with its series found already: an instant then costs a few steps per series.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use regex::Regex;
+
+use crate::engine::Unknown;
+
+use super::super::super::expression::{Aggregation, Expression, Function, Matcher, Operator, VectorSelector};
+use super::super::super::plan::{Answer, Labels, Plan};
+use super::super::millis;
+use super::functions::{count, histogram_quantile, increase, upper_bound};
+use super::series::{Series, Window};
+use super::written::{self, Over};
+use super::{LOOKBACK, OpenMetrics};
+
+/// The label with the upper bound of a histogram's bucket.
+const BOUND: &str = "le";
+
+/// The queries of a plan over the samples of a file. It remembers where it was: instants that rise are the fastest.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    queries: Vec<Question<'a>>,
+}
+
+/// A query as it is answered.
+#[derive(Debug)]
+enum Question<'a> {
+    BuiltIn(Ranges<'a>),
+    Values { aggregation: Option<Over>, series: Vec<Member<'a>> },
+    Never(Unknown),
+}
+
+/// A built-in query with its series.
+#[derive(Debug)]
+struct Ranges<'a> {
+    aggregation: Aggregation,
+    function: Function,
+    window: i64,
+    offset: i64,
+    series: Vec<Member<'a>>,
+    rows: Vec<Row>,
+}
+
+/// A series, and into which row and bucket its number goes.
+#[derive(Debug)]
+struct Member<'a> {
+    series: &'a Series,
+    near: Window,
+    row: usize,
+    bucket: usize,
+}
+
+/// A row of an answer: its labels, and the upper bounds by which its numbers are kept apart. Without a histogram there is one.
+#[derive(Debug)]
+struct Row {
+    labels: Labels,
+    bounds: Vec<f64>,
+    /// By bound, what the series of this instant gave so far.
+    numbers: Vec<Option<f64>>,
+}
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(file: &'a OpenMetrics, plan: &Plan) -> Self {
+        let question = |promql: &str, built_in: Option<&Expression>| match built_in {
+            Some(expression) => Ranges::new(file, expression).map(Question::BuiltIn),
+            None => written::parse(promql).and_then(|written| {
+                let series = select(file, &written.selector)?.into_iter().map(Member::new).collect();
+                Ok(Question::Values { aggregation: written.aggregation, series })
+            }),
+        };
+        let never = |promql: &str, reason: String| {
+            Question::Never(Unknown::QueryFailed(format!("a file cannot answer written PromQL: {promql} {reason}")))
+        };
+        let queries = plan.queries().iter();
+        let queries =
+            queries.map(|q| question(&q.promql, q.built_in.as_ref()).unwrap_or_else(|reason| never(&q.promql, reason)));
+        Self { queries: queries.collect() }
+    }
+
+    /// What a Prometheus with the samples would answer to each query, in their order.
+    pub fn answers(&mut self, at: Timestamp) -> Vec<Answer> {
+        let at = at.as_millisecond();
+        self.queries.iter_mut().map(|question| question.answer(at)).collect()
+    }
+}
+
+impl Question<'_> {
+    fn answer(&mut self, at: i64) -> Answer {
+        match self {
+            Self::BuiltIn(ranges) => Ok(ranges.answer(at)),
+            Self::Never(unknown) => Err(unknown.clone()),
+            Self::Values { aggregation, series } => {
+                let values = series.iter_mut().filter_map(|member| {
+                    let (_, value) = member.series.newest_near(at, millis(LOOKBACK), &mut member.near)?;
+                    Some((member.series.labels().clone(), value))
+                });
+                let rows: Vec<(Labels, f64)> = values.collect();
+                let Some(over) = aggregation else { return Ok(rows) };
+                let values: Vec<f64> = rows.into_iter().map(|(_, value)| value).collect();
+                Ok(over.of(&values).map(|value| (Labels::default(), value)).into_iter().collect())
+            }
+        }
+    }
+}
+
+impl<'a> Ranges<'a> {
+    fn new(file: &'a OpenMetrics, expression: &Expression) -> Result<Self, String> {
+        let histogram = matches!(expression.aggregation, Aggregation::Quantile { .. });
+        let mut rows: Vec<Row> = Vec::new();
+        let mut by_labels: HashMap<BTreeMap<&str, &str>, usize> = HashMap::new();
+        let mut members: Vec<Member<'_>> = Vec::new();
+        let mut known: HashSet<*const Series> = HashSet::new();
+        for selector in &expression.selectors {
+            for series in select(file, selector)? {
+                // `or`: of the series that both sides have, the left one's counts.
+                if !known.insert(series) {
+                    continue;
+                }
+                let bound = if histogram { upper_bound(series.label(BOUND)) } else { Some(0.0) };
+                let Some(bound) = bound else { continue };
+                let labels: BTreeMap<&str, &str> = expression
+                    .by
+                    .iter()
+                    .map(|label| (label.as_str(), series.label(label)))
+                    .filter(|(_, value)| !value.is_empty())
+                    .collect();
+                let row = *by_labels.entry(labels).or_insert_with_key(|labels| {
+                    let labels: HashMap<String, String> =
+                        labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
+                    rows.push(Row { labels: labels.into(), bounds: Vec::new(), numbers: Vec::new() });
+                    rows.len() - 1
+                });
+                let bounds = &mut rows[row].bounds;
+                let bucket = bounds.iter().position(|known| *known == bound).unwrap_or_else(|| {
+                    bounds.push(bound);
+                    bounds.len() - 1
+                });
+                members.push(Member { row, bucket, ..Member::new(series) });
+            }
+        }
+        for row in &mut rows {
+            row.numbers = vec![None; row.bounds.len()];
+        }
+        Ok(Self {
+            aggregation: expression.aggregation,
+            function: expression.function,
+            window: millis(expression.window),
+            offset: millis(expression.offset),
+            series: members,
+            rows,
+        })
+    }
+
+    fn answer(&mut self, at: i64) -> Vec<(Labels, f64)> {
+        let to = at.saturating_sub(self.offset);
+        let from = to.saturating_sub(self.window);
+        for row in &mut self.rows {
+            row.numbers.fill(None);
+        }
+        for member in &mut self.series {
+            member.near = member.series.window(from, to, member.near);
+            let number = match self.function {
+                Function::CountOverTime => Some(member.near.len()).filter(|samples| *samples > 0).map(count),
+                Function::Increase => member.series.growth(member.near).map(|growth| increase(&growth, from, to)),
+                Function::Rate => {
+                    let growth = member.series.growth(member.near);
+                    growth.map(|growth| increase(&growth, from, to) / per_second(self.window))
+                }
+            };
+            let Some(number) = number else { continue };
+            let slot = &mut self.rows[member.row].numbers[member.bucket];
+            *slot = Some(match (*slot, self.aggregation) {
+                (None, _) => number,
+                (Some(known), Aggregation::Max) => known.max(number),
+                (Some(known), Aggregation::Sum | Aggregation::Quantile { .. }) => known + number,
+            });
+        }
+        let value = |row: &Row| match self.aggregation {
+            Aggregation::Sum | Aggregation::Max => row.numbers[0],
+            Aggregation::Quantile { quantile, units_per_second } => {
+                row.quantile(quantile).map(|value| value / f64::from(units_per_second))
+            }
+        };
+        self.rows.iter().filter_map(|row| Some((row.labels.clone(), value(row)?))).collect()
+    }
+}
+
+impl Row {
+    /// A quantile of the buckets that have a number; none where none has.
+    fn quantile(&self, quantile: f64) -> Option<f64> {
+        let numbers = self.bounds.iter().zip(&self.numbers);
+        let mut buckets: Vec<(f64, f64)> = numbers.filter_map(|(bound, number)| Some((*bound, (*number)?))).collect();
+        buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        (!buckets.is_empty()).then(|| histogram_quantile(quantile, &mut buckets))
+    }
+}
+
+impl<'a> Member<'a> {
+    fn new(series: &'a Series) -> Self {
+        Self { series, near: Window::default(), row: 0, bucket: 0 }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn per_second(window: i64) -> f64 {
+    window as f64 / 1000.0
+}
+
+/// The series that a selector means.
+fn select<'a>(file: &'a OpenMetrics, selector: &VectorSelector) -> Result<Vec<&'a Series>, String> {
+    let tests = selector.matchers.iter().map(Test::new).collect::<Result<Vec<_>, _>>()?;
+    Ok(file.named(&selector.metric).filter(|series| tests.iter().all(|test| test.passes(series))).collect())
+}
+
+/// A matcher, ready to be used.
+enum Test<'a> {
+    Text { label: &'a str, value: &'a str, wanted: bool },
+    Pattern { label: &'a str, pattern: Regex, wanted: bool },
+}
+
+impl<'a> Test<'a> {
+    fn new(matcher: &'a Matcher) -> Result<Self, String> {
+        let (label, value) = (matcher.label.as_str(), matcher.value.as_str());
+        let wanted = matches!(matcher.operator, Operator::Equal | Operator::Matches);
+        match matcher.operator {
+            Operator::Equal | Operator::NotEqual => Ok(Self::Text { label, value, wanted }),
+            Operator::Matches | Operator::MatchesNot => {
+                // PromQL's regular expressions are always for the whole value.
+                let pattern = Regex::new(&format!("^(?:{value})$"));
+                let pattern = pattern.map_err(|e| format!("has a regular expression that is none: {e}"))?;
+                Ok(Self::Pattern { label, pattern, wanted })
+            }
+        }
+    }
+
+    fn passes(&self, series: &Series) -> bool {
+        match self {
+            Self::Text { label, value, wanted } => (series.label(label) == *value) == *wanted,
+            Self::Pattern { label, pattern, wanted } => pattern.is_match(series.label(label)) == *wanted,
+        }
+    }
+}
