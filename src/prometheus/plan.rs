@@ -262,7 +262,7 @@ impl Plan {
 }
 
 /// The least threshold that a trigger can have, stages included.
-fn threshold(guard: &Guard, trigger: &str) -> f64 {
+pub(super) fn threshold(guard: &Guard, trigger: &str) -> f64 {
     let settings = guard.engine.triggers.iter().find(|settings| settings.name == trigger);
     let levels = settings.into_iter().flat_map(|s| s.stages.iter().map(|stage| stage.levels).chain([s.levels]));
     levels.map(|levels| levels.threshold).fold(f64::INFINITY, f64::min)

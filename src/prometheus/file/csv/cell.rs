@@ -55,7 +55,8 @@ pub(super) fn latency(text: &str, unit: LatencyUnit) -> Result<f64, String> {
 
 /// A share in percent.
 pub(super) fn share(text: &str) -> Result<u8, String> {
-    let share: Option<u8> = text.strip_suffix('%').unwrap_or(text).trim_end().parse().ok().filter(|share| *share <= 100);
+    let share: Option<u8> =
+        text.strip_suffix('%').unwrap_or(text).trim_end().parse().ok().filter(|share| *share <= 100);
     share.ok_or_else(|| format!("{} is no share; it is a whole number from 0 to 100", shown(text)))
 }
 
@@ -82,7 +83,9 @@ mod tests {
         for (text, millis) in cases {
             assert_eq!(time(text), Ok(millis), "{text}");
         }
-        for text in ["1394163660000", "NaN", "inf", "yesterday", "07.03.2014 03:41", "2014-13-07 03:41:00", "-99999999999"] {
+        for text in
+            ["1394163660000", "NaN", "inf", "yesterday", "07.03.2014 03:41", "2014-13-07 03:41:00", "-99999999999"]
+        {
             assert!(time(text).is_err(), "{text}");
         }
     }
@@ -95,7 +98,9 @@ mod tests {
         assert_eq!(latency("1.5 s", LatencyUnit::InCell), Ok(1.5));
         assert_eq!(latency("120", LatencyUnit::Milliseconds), Ok(0.12));
         assert_eq!(latency("0.12", LatencyUnit::Seconds), Ok(0.12));
-        for (text, unit) in [("120", LatencyUnit::InCell), ("120ms", LatencyUnit::Milliseconds), ("-1s", LatencyUnit::InCell)] {
+        for (text, unit) in
+            [("120", LatencyUnit::InCell), ("120ms", LatencyUnit::Milliseconds), ("-1s", LatencyUnit::InCell)]
+        {
             assert!(latency(text, unit).is_err(), "{text}");
         }
         assert_eq!((share("25"), share("100%")), (Ok(25), Ok(100)));

@@ -15,10 +15,18 @@ pub(super) enum Column {
     Guard,
     Requests,
     Failed,
+    ClientErrors,
     Latency(LatencyUnit),
     Share,
     /// A trigger's own value: where it is in a row.
     Own(usize),
+}
+
+impl Column {
+    /// Whether it says something of the requests of a row, and nothing without their number.
+    fn is_of_requests(self) -> bool {
+        matches!(self, Self::Failed | Self::ClientErrors | Self::Latency(_))
+    }
 }
 
 /// The unit of a latency.
@@ -31,11 +39,12 @@ pub(super) enum LatencyUnit {
 }
 
 /// The columns whose names are fixed.
-const FIXED: [(&str, Column); 8] = [
+const FIXED: [(&str, Column); 9] = [
     ("time", Column::Time),
     ("guard", Column::Guard),
     ("requests", Column::Requests),
     ("failed", Column::Failed),
+    ("client_errors", Column::ClientErrors),
     ("latency", Column::Latency(LatencyUnit::InCell)),
     ("latency_ms", Column::Latency(LatencyUnit::Milliseconds)),
     ("latency_seconds", Column::Latency(LatencyUnit::Seconds)),
@@ -67,11 +76,12 @@ impl Columns {
                 Some(column) => column,
                 None if own_names.contains(name) => Column::Own(*columns.own.entry(name.to_owned()).or_insert(next)),
                 None if signals().any(|(trigger, _)| trigger == name) => {
-                    wrong.push(format!("the column {name} is no column: that trigger is made of requests with failed or latency"));
+                    wrong.push(format!("the column {name} is no column: that trigger is made of the requests, with failed, client_errors or latency"));
                     continue;
                 }
                 None => {
-                    let known: Vec<&str> = FIXED.iter().map(|(fixed, _)| *fixed).chain(own_names.iter().copied()).collect();
+                    let known: Vec<&str> =
+                        FIXED.iter().map(|(fixed, _)| *fixed).chain(own_names.iter().copied()).collect();
                     wrong.push(format!("the column {} is not known; these are: {}", shown(name), known.join(", ")));
                     continue;
                 }
@@ -95,9 +105,11 @@ impl Columns {
         if !has(&[Column::Guard]) && guards.len() != 1 {
             wrong.push(format!("with {} guards there must be a column guard", guards.len()));
         }
-        let of_requests = columns.all.iter().any(|c| matches!(c, Column::Failed | Column::Latency(_)));
-        if of_requests && !has(&[Column::Requests]) {
-            wrong.push("failed and latency need a column requests: how much they say depends on how many there were".to_owned());
+        if columns.all.iter().any(|column| column.is_of_requests()) && !has(&[Column::Requests]) {
+            wrong.push(
+                "what requests were like says nothing without how many there were: there must be a column requests"
+                    .to_owned(),
+            );
         }
         if wrong.is_empty() {
             return Some(columns);

@@ -18,11 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::config;
-use crate::engine::Reading;
+use crate::engine::{Name, Reading};
 
+use super::super::plan;
 use super::problems::{Problems, shown};
 use super::{MAX_FILE_BYTES, Problem};
 use columns::{Column, Columns};
+use reading::Said;
 use table::{Row, Table};
 
 /// Rows that are read; each takes some 100 bytes. Thirty days of 36 guards with a row every 15 s are 6.2 million.
@@ -43,7 +45,7 @@ impl Csv {
     /// |---|---|
     /// | `time` | RFC 3339, seconds of Unix time, or `2014-03-07 03:41:00`, which is UTC |
     /// | `guard` | whose row it is; not needed with a single guard |
-    /// | `requests`, `failed` | how many since the row before |
+    /// | `requests`, `failed`, `client_errors` | how many since the row before |
     /// | `latency` | the row's own quantile with its unit; or `latency_ms`, `latency_seconds` without |
     /// | `share` | the share of the traffic on the new path, in percent |
     /// | a trigger's name | the value of a trigger on `promql` or `throughput`, in its base unit |
@@ -63,14 +65,18 @@ impl Csv {
     }
 
     /// What the table says at an instant, by guard and trigger. A trigger of which it says nothing is unknown with the reason.
-    pub fn readings(&self, guards: &[config::Guard], at: Timestamp) -> BTreeMap<String, BTreeMap<String, Reading>> {
+    pub fn readings(&self, guards: &[config::Guard], at: Timestamp) -> BTreeMap<Name, BTreeMap<Name, Reading>> {
         let at = at.as_millisecond();
         let of = |guard: &config::Guard| {
             let table = self.tables.get(&guard.name);
-            let reading = |name: &String, signal| reading::reading(table, self.own.get(name).copied(), signal, at);
-            guard.signals.iter().map(|(name, signal)| (name.clone(), reading(name, signal))).collect()
+            let of = |(name, signal): (&String, &config::Signal)| {
+                let threshold = plan::threshold(guard, name);
+                let said = Said { table, own: self.own.get(name).copied(), signal, threshold };
+                (Name::from(name.as_str()), said.reading(at))
+            };
+            guard.signals.iter().map(of).collect()
         };
-        guards.iter().map(|guard| (guard.name.clone(), of(guard))).collect()
+        guards.iter().map(|guard| (Name::from(guard.name.as_str()), of(guard))).collect()
     }
 
     /// The share of a guard's traffic on the new path, in percent, as its newest row that names one says it; none where that is stale.
@@ -124,7 +130,8 @@ fn read(text: &str, guards: &[config::Guard], problems: &mut Problems) -> Csv {
         };
         if !names.contains(guard) {
             let known: Vec<&str> = names.iter().copied().collect();
-            problems.add(line, format!("{} is no guard of the configuration; it has {}", shown(guard), known.join(", ")));
+            problems
+                .add(line, format!("{} is no guard of the configuration; it has {}", shown(guard), known.join(", ")));
             continue;
         }
         let mut row = Row::new(line, columns.own.len());
@@ -135,11 +142,13 @@ fn read(text: &str, guards: &[config::Guard], problems: &mut Problems) -> Csv {
                 fine = false;
             }
         }
-        if let (Some(requests), Some(failed)) = (row.requests, row.failed)
-            && failed > requests
-        {
-            problems.add(line, format!("{failed} of {requests} requests failed, which is more than all"));
-            fine = false;
+        for (what, part) in [("failed", row.failed), ("client_errors", row.client_errors)] {
+            if let (Some(all), Some(part)) = (row.requests, part)
+                && part > all
+            {
+                problems.add(line, format!("{what}: {part} of {all} requests are more than all"));
+                fine = false;
+            }
         }
         if fine {
             csv.tables.entry(guard.to_owned()).or_insert_with(|| Table::new(columns.own.len())).add(row);
@@ -163,6 +172,7 @@ fn fill(row: &mut Row, column: &Column, cell: &str) -> Result<(), String> {
         Column::Guard => {}
         Column::Requests => row.requests = Some(cell::count(cell)?),
         Column::Failed => row.failed = Some(cell::count(cell)?),
+        Column::ClientErrors => row.client_errors = Some(cell::count(cell)?),
         Column::Latency(unit) => row.latency = Some(cell::latency(cell, *unit)?),
         Column::Share => row.share = Some(cell::share(cell)?),
         Column::Own(index) => row.own[*index] = Some(cell::number(cell)?),

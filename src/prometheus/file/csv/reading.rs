@@ -1,7 +1,9 @@
 //! What the rows of a guard say for one of its triggers.
 
+use std::time::Duration;
+
 use crate::config::{Baseline, Signal, SignalKind};
-use crate::engine::{Evidence, Reading, Unknown, needed_for_quantile};
+use crate::engine::{Evidence, Reading, Unknown, needed_for_quantile, needed_for_ratio};
 
 use super::super::millis;
 use super::table::Table;
@@ -10,57 +12,61 @@ use super::table::Table;
 const NO_OTHER_SERIES: &str =
     "a table has no other series to compare with, which baseline.control asks for; OpenMetrics text can have them";
 
-/// The reading of a trigger at an instant, from the rows of its guard, if it has any, and its own column, if there is one.
-pub(super) fn reading(table: Option<&Table>, own: Option<usize>, signal: &Signal, at: i64) -> Reading {
-    let Some(table) = table else { return Reading { window: Err(Unknown::NoSeries), ..without_rows(signal) } };
-    let over = |window, at| evidence(table, own, &signal.kind, millis(window), at);
-    let baseline = signal.baseline.as_ref().map(|baseline| match baseline {
-        Baseline::Fixed(value) => Ok(*value),
-        Baseline::Offset(offset) => compared(&signal.kind, over(signal.window, at.saturating_sub(millis(*offset)))?),
-        Baseline::Control(_) => Err(Unknown::QueryFailed(NO_OTHER_SERIES.to_owned())),
-    });
-    Reading { window: over(signal.window, at), confirm: signal.confirm_window.map(|window| over(window, at)), baseline }
+/// What there is for a trigger.
+pub(super) struct Said<'a> {
+    /// The rows of its guard, if there are any.
+    pub(super) table: Option<&'a Table>,
+    /// Its own column, if it has one.
+    pub(super) own: Option<usize>,
+    /// What it measures.
+    pub(super) signal: &'a Signal,
+    /// Its least threshold.
+    pub(super) threshold: f64,
 }
 
-/// The reading of a guard of which the table has no row.
-fn without_rows(signal: &Signal) -> Reading {
-    let baseline = signal.baseline.as_ref().map(|baseline| match baseline {
-        Baseline::Fixed(value) => Ok(*value),
-        _ => Err(Unknown::NoSeries),
-    });
-    Reading { window: Err(Unknown::NoSeries), confirm: signal.confirm_window.map(|_| Err(Unknown::NoSeries)), baseline }
-}
-
-fn evidence(
-    table: &Table,
-    own: Option<usize>,
-    kind: &SignalKind,
-    window: i64,
-    at: i64,
-) -> Result<Evidence, Unknown> {
-    match kind {
-        SignalKind::ErrorRate(_) | SignalKind::Availability(_) => {
-            table.failures(at, window).map(|(failed, total)| Evidence::Counts { failed, total })
+impl Said<'_> {
+    /// The reading at an instant.
+    pub(super) fn reading(&self, at: i64) -> Reading {
+        let over = |window| self.evidence(window, at);
+        Reading {
+            window: over(self.signal.window),
+            confirm: self.signal.confirm_window.map(over),
+            baseline: self.signal.baseline.as_ref().map(|baseline| self.baseline(baseline, at)),
+            burn: self.signal.burn_rates.iter().map(|rate| (over(rate.window), over(rate.confirm_window))).collect(),
         }
-        SignalKind::Latency { .. } => {
-            table.latency(at, window).map(|(value, requests)| Evidence::Quantile { value, requests })
-        }
-        SignalKind::Throughput(_) | SignalKind::Promql(_) => match own {
-            Some(column) => table.value(column, at).map(Evidence::Value),
-            None if matches!(kind, SignalKind::Throughput(_)) => table.rate(at, window).map(Evidence::Value),
-            None => Err(Unknown::NoSeries),
-        },
     }
-}
 
-/// What was measured once as what is compared with now. A quantile of too few requests is none.
-fn compared(kind: &SignalKind, then: Evidence) -> Result<f64, Unknown> {
-    match (then, kind) {
-        (Evidence::Quantile { value, requests }, SignalKind::Latency { quantile, .. }) => {
-            let needed = needed_for_quantile(*quantile);
-            if requests < needed { Err(Unknown::TooFewRequests { requests, needed }) } else { Ok(value) }
+    fn evidence(&self, window: Duration, at: i64) -> Result<Evidence, Unknown> {
+        let table = self.table.ok_or(Unknown::NoSeries)?;
+        let window = millis(window);
+        let counts = |(failed, total)| Evidence::Counts { failed, total };
+        match (&self.signal.kind, self.own) {
+            (SignalKind::ErrorRate(_) | SignalKind::Availability(_), _) => table.failed(at, window).map(counts),
+            (SignalKind::ClientErrorRate(_), _) => table.client_errors(at, window).map(counts),
+            (SignalKind::Latency { .. }, _) => {
+                table.latency(at, window).map(|(value, requests)| Evidence::Quantile { value, requests })
+            }
+            (SignalKind::Throughput(_) | SignalKind::Promql(_), Some(own)) => table.value(own, at).map(Evidence::Value),
+            (SignalKind::Throughput(_), None) => table.rate(at, window).map(Evidence::Value),
+            (SignalKind::Promql(_), None) => Err(Unknown::NoSeries),
         }
-        (Evidence::Quantile { value, .. } | Evidence::Value(value), _) => Ok(value),
-        (Evidence::Counts { total, .. }, _) => Ok(total),
+    }
+
+    /// What is compared with. A ratio or a quantile of too few requests is none, as of a server.
+    fn baseline(&self, baseline: &Baseline, at: i64) -> Result<f64, Unknown> {
+        let offset = match baseline {
+            Baseline::Fixed(value) => return Ok(*value),
+            Baseline::Offset(offset) => *offset,
+            Baseline::Control(_) => return Err(Unknown::QueryFailed(NO_OTHER_SERIES.to_owned())),
+        };
+        let (value, requests, needed) =
+            match (self.evidence(self.signal.window, at.saturating_sub(millis(offset)))?, &self.signal.kind) {
+                (Evidence::Quantile { value, requests }, SignalKind::Latency { quantile, .. }) => {
+                    (value, requests, needed_for_quantile(*quantile))
+                }
+                (Evidence::Counts { failed, total }, _) => (failed / total, total, needed_for_ratio(self.threshold)),
+                (Evidence::Quantile { value, .. } | Evidence::Value(value), _) => return Ok(value),
+            };
+        if requests < needed { Err(Unknown::TooFewRequests { requests, needed }) } else { Ok(value) }
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Row {
     pub(super) line: usize,
     pub(super) requests: Option<f64>,
     pub(super) failed: Option<f64>,
+    pub(super) client_errors: Option<f64>,
     pub(super) latency: Option<f64>,
     pub(super) share: Option<u8>,
     pub(super) own: Vec<Option<f64>>,
@@ -30,6 +31,7 @@ struct Counted {
     over: Option<i64>,
     requests: f64,
     failed: Option<f64>,
+    client_errors: Option<f64>,
     latency: Option<f64>,
 }
 
@@ -46,7 +48,8 @@ pub(super) struct Table {
 
 impl Row {
     pub(super) fn new(line: usize, own: usize) -> Self {
-        Self { at: 0, line, requests: None, failed: None, latency: None, share: None, own: vec![None; own] }
+        let own = vec![None; own];
+        Self { at: 0, line, requests: None, failed: None, client_errors: None, latency: None, share: None, own }
     }
 }
 
@@ -60,11 +63,12 @@ impl Table {
         let at = row.at;
         self.times.push((at, row.line));
         self.shares.extend(row.share.map(|share| (at, share)));
-        for (column, value) in self.own.iter_mut().zip(row.own) {
+        for (column, value) in self.own.iter_mut().zip(&row.own) {
             column.extend(value.map(|value| (at, value)));
         }
-        let (failed, latency) = (row.failed, row.latency);
-        self.counted.extend(row.requests.map(|requests| Counted { at, over: None, requests, failed, latency }));
+        let Row { failed, client_errors, latency, .. } = row;
+        let counted = row.requests.map(|requests| Counted { at, over: None, requests, failed, client_errors, latency });
+        self.counted.extend(counted);
     }
 
     /// Sorts the rows, when all are there. Returns the lines of those that have the time of another, with the line of that one.
@@ -100,9 +104,18 @@ impl Table {
     }
 
     /// Failed and all requests of a window, of the rows that know both.
-    pub(super) fn failures(&self, at: i64, window: i64) -> Result<(f64, f64), Unknown> {
-        let rows = self.window(at, window).iter().filter_map(|row| Some((row.failed?, row.requests)));
-        rows.reduce(|(failed, all), (f, a)| (failed + f, all + a)).ok_or(Unknown::NoSeries)
+    pub(super) fn failed(&self, at: i64, window: i64) -> Result<(f64, f64), Unknown> {
+        self.part(at, window, |row| row.failed)
+    }
+
+    /// The same of what was answered as the client's fault.
+    pub(super) fn client_errors(&self, at: i64, window: i64) -> Result<(f64, f64), Unknown> {
+        self.part(at, window, |row| row.client_errors)
+    }
+
+    fn part(&self, at: i64, window: i64, of: impl Fn(&Counted) -> Option<f64>) -> Result<(f64, f64), Unknown> {
+        let rows = self.window(at, window).iter().filter_map(|row| Some((of(row)?, row.requests)));
+        rows.reduce(|(part, all), (p, a)| (part + p, all + a)).ok_or(Unknown::NoSeries)
     }
 
     /// The mean of the rows' latencies by their requests, and how many these are, of the rows that know both. Of rows without any request

@@ -105,7 +105,14 @@ mod tests {
             (5, 55, 0.0, 50.0, 55.0, "it was zero at the first sample"),
             (5, 55, -2.0, 50.0, 60.0, "what is below zero is no counter"),
             (5, 55, 0.0, 0.0, 0.0, "nothing grew"),
-            (20, 60, 5.0, 40.0, 45.0, "zero was 5 s before, nearer than the edge and less than 11 s: 40 / 40 * (40 + 5)"),
+            (
+                20,
+                60,
+                5.0,
+                40.0,
+                45.0,
+                "zero was 5 s before, nearer than the edge and less than 11 s: 40 / 40 * (40 + 5)",
+            ),
         ];
         for (first_at, last_at, first, grown, expected, why) in cases {
             let got = increased(first_at, last_at, first, grown);
@@ -138,7 +145,10 @@ mod tests {
         ];
         for (quantile, buckets, expected) in cases {
             let got = histogram_quantile(quantile, &mut buckets.to_vec());
-            assert!(got.total_cmp(&expected).is_eq() || (got - expected).abs() < 1e-12, "{quantile} of {buckets:?}: {got}");
+            assert!(
+                got.total_cmp(&expected).is_eq() || (got - expected).abs() < 1e-12,
+                "{quantile} of {buckets:?}: {got}"
+            );
         }
     }
 

@@ -48,7 +48,11 @@ pub(super) fn parse(text: &str, dialect: Dialect) -> Result<VectorSelector, Stri
             }
         }
     }
-    if rest.text.is_empty() { Ok(VectorSelector { metric, matchers }) } else { Err("goes on after its labels".to_owned()) }
+    if rest.text.is_empty() {
+        Ok(VectorSelector { metric, matchers })
+    } else {
+        Err("goes on after its labels".to_owned())
+    }
 }
 
 /// What is still to be read.
@@ -86,7 +90,12 @@ impl<'a> Rest<'a> {
         if label == super::series::NAME {
             return Err("names the metric among its labels; write it before the bracket".to_owned());
         }
-        let operators = [("=~", Operator::Matches), ("!~", Operator::MatchesNot), ("!=", Operator::NotEqual), ("=", Operator::Equal)];
+        let operators = [
+            ("=~", Operator::Matches),
+            ("!~", Operator::MatchesNot),
+            ("!=", Operator::NotEqual),
+            ("=", Operator::Equal),
+        ];
         let known = if self.dialect == Dialect::Sample { &operators[3..] } else { &operators[..] };
         let operator = known.iter().find(|(sign, _)| self.take(sign));
         let (_, operator) = operator.ok_or_else(|| format!("has no = after the label {label}"))?;

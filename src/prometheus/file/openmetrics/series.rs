@@ -139,7 +139,8 @@ mod tests {
         for from in -20..520 {
             for (length, near) in [(0, 0), (5, 3), (10, 50), (300, 20), (1000, 49), (10, 7)] {
                 let to = from + length;
-                let inside: Vec<usize> = (0..50).filter(|n| (from..=to).contains(&(n * 10))).map(|n| n as usize).collect();
+                let inside: Vec<usize> =
+                    (0..50).filter(|n| (from..=to).contains(&(n * 10))).map(|n| n as usize).collect();
                 let window = series.window(from, to, Window { from: near, to: near });
                 assert_eq!(window.len(), inside.len(), "{from}..={to} near {near}");
                 if let Some(first) = inside.first() {

@@ -43,7 +43,10 @@ impl Over {
     /// The aggregated value, as Prometheus 2.42 has it; none for no values.
     pub(super) fn of(self, values: &[f64]) -> Option<f64> {
         let better = |is_better: fn(f64, f64) -> bool| {
-            values.iter().copied().reduce(|best, value| if is_better(value, best) || best.is_nan() { value } else { best })
+            values
+                .iter()
+                .copied()
+                .reduce(|best, value| if is_better(value, best) || best.is_nan() { value } else { best })
         };
         match self {
             Self::Max => better(|value, best| value > best),
@@ -71,9 +74,22 @@ mod tests {
         ];
         for (promql, aggregation, selector) in cases {
             let written = parse(promql).unwrap();
-            assert_eq!((written.aggregation, written.selector.to_string().as_str()), (aggregation, selector), "{promql}");
+            assert_eq!(
+                (written.aggregation, written.selector.to_string().as_str()),
+                (aggregation, selector),
+                "{promql}"
+            );
         }
-        for promql in ["rate(up[5m])", "up > 1", "max(up) + 1", "max(rate(up[5m]))", "max by (a) (up)", "1", "up offset 5m", "max()"] {
+        for promql in [
+            "rate(up[5m])",
+            "up > 1",
+            "max(up) + 1",
+            "max(rate(up[5m]))",
+            "max by (a) (up)",
+            "1",
+            "up offset 5m",
+            "max()",
+        ] {
             assert!(parse(promql).is_err(), "{promql}");
         }
     }
