@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use prometheus_http_query::response::{Data, PromqlResult};
+use prometheus_http_query::response::Data;
 use reqwest::Response;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 
 use crate::config;
 use crate::engine::Unknown;
 
-use super::plan::{Answer, Labels, Plan};
-use super::range::{Instants, Range, Series};
+use super::body;
+use super::plan::{Answer, Plan};
+use super::range::{Instants, Range};
 
 /// Queries of one tick that are under way at once. Prometheus evaluates 20 at a time by default (`--query.max-concurrency`), and it has
 /// other users.
@@ -26,9 +26,6 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 /// How old the newest sample of a plain value may be: two scrapes at the usual longest interval of one minute. Prometheus itself would
 /// hand out samples five minutes old.
 pub(super) const MAX_SAMPLE_AGE: Duration = Duration::from_secs(120);
-
-/// What is kept of an answer that is not understood.
-const MAX_ERROR_TEXT: usize = 200;
 
 /// Where one instant is asked for.
 const INSTANT: &str = "api/v1/query";
@@ -79,21 +76,6 @@ impl QueryOutcome {
     }
 }
 
-/// The envelope of the HTTP API. The library's own leaves out the warnings.
-#[derive(Deserialize)]
-struct Envelope {
-    status: String,
-    data: Option<PromqlResult>,
-    error: Option<String>,
-    #[serde(rename = "errorType")]
-    error_type: Option<String>,
-    #[serde(default)]
-    warnings: Vec<String>,
-    /// VictoriaMetrics' way to say that a storage node did not answer.
-    #[serde(default, rename = "isPartial")]
-    is_partial: bool,
-}
-
 impl Client {
     /// A client. Nothing is sent yet.
     pub fn new(settings: &config::Prometheus) -> Result<Self, ClientError> {
@@ -128,7 +110,7 @@ impl Client {
     /// Asks all queries of a plan for the instant `at`. One time-out holds for all of them together.
     pub async fn ask(&self, plan: &Plan, at: Timestamp) -> (Vec<Answer>, Vec<QueryOutcome>) {
         let when = [("time", seconds(at))];
-        self.ask_all(plan, INSTANT, &when, |data| self.rows(data)).await
+        self.ask_all(plan, INSTANT, &when, |data| body::rows(data).map_err(|unknown| self.named(unknown))).await
     }
 
     /// Asks all queries of a plan for each of several instants, one request per query. One time-out holds for all of them together, so that
@@ -140,7 +122,8 @@ impl Client {
             // Not as a number of seconds: 0.3 of them are 299 ms after the way through a float.
             ("step", format!("{}ms", instants.step_ms())),
         ];
-        let (queries, outcomes) = self.ask_all(plan, RANGE, &when, |data| self.series(data, instants)).await;
+        let understand = |data| body::series(data, instants).map_err(|unknown| self.named(unknown));
+        let (queries, outcomes) = self.ask_all(plan, RANGE, &when, understand).await;
         (Range::new(instants, queries), outcomes)
     }
 
@@ -252,51 +235,15 @@ impl Client {
     async fn understand(&self, response: Response) -> Result<Data, Unknown> {
         let status = response.status();
         let body = read(response).await.map_err(|e| self.failed(&e))?;
-        let envelope: Envelope = match serde_json::from_slice(&body) {
-            Ok(envelope) => envelope,
-            Err(e) => {
-                let text: String = String::from_utf8_lossy(&body).chars().take(MAX_ERROR_TEXT).collect();
-                return Err(
-                    self.failed(&format!("answered {status} with what is no Prometheus answer ({e}): {text:?}"))
-                );
-            }
-        };
-        if envelope.status != "success" {
-            let kind = envelope.error_type.unwrap_or_else(|| "error".to_owned());
-            let error = envelope.error.unwrap_or_else(|| format!("status {status}, no reason given"));
-            return Err(self.failed(&format!("answered {status}: {kind}: {error}")));
-        }
-        if let Some(first) = envelope.warnings.into_iter().next() {
-            return Err(Unknown::Warning(first));
-        }
-        if envelope.is_partial {
-            return Err(Unknown::Warning("the answer is partial: some storage did not answer".to_owned()));
-        }
-        let data = envelope.data.ok_or_else(|| self.failed("answered success without data"))?;
-        Ok(data.into_inner().0)
+        body::data(&status.to_string(), &body).map_err(|unknown| self.named(unknown))
     }
 
-    /// The rows of an answer for one instant.
-    fn rows(&self, data: Data) -> Answer {
-        match data {
-            Data::Vector(rows) => Ok(rows
-                .into_iter()
-                .map(|row| {
-                    let (labels, sample) = row.into_inner();
-                    (labels.into(), sample.value())
-                })
-                .collect()),
-            Data::Scalar(sample) => Ok(vec![(Labels::default(), sample.value())]),
-            Data::Matrix(_) => Err(self.failed("answered with a range of samples where a number is wanted")),
+    /// What an answer's body says, with the server that says it.
+    fn named(&self, unknown: Unknown) -> Unknown {
+        match unknown {
+            Unknown::QueryFailed(what) => self.failed(&what),
+            other => other,
         }
-    }
-
-    /// The series of an answer for several instants.
-    fn series(&self, data: Data, instants: Instants) -> Result<Vec<Series>, Unknown> {
-        let Data::Matrix(all) = data else {
-            return Err(self.failed("answered with one number where a range of samples is wanted"));
-        };
-        all.into_iter().map(|series| Series::new(series, instants).map_err(|e| self.failed(&e))).collect()
     }
 
     fn failed(&self, what: &str) -> Unknown {

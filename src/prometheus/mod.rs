@@ -4,9 +4,11 @@
 //! - `promql`: the built-in queries
 //! - `plan`: the queries of a tick; those of guards that differ only in label values are one
 //! - `client`: one query over HTTP, and every way in which it can fail told apart
+//! - `body`: what a response says
 //! - `range`: the same for many instants at once
 //! - `file`: measurements of a file in a server's place
 
+mod body;
 mod client;
 mod expression;
 pub mod file;
@@ -14,6 +16,7 @@ mod plan;
 mod promql;
 mod range;
 
+pub use body::{answer_of, range_of};
 pub use client::{Client, ClientError, QueryOutcome};
 pub use file::{Csv, OpenMetrics};
 pub use plan::{Answer, Labels, Plan, Query};

@@ -13,6 +13,7 @@
 //! | `proven` | a rollback is proven beforehand, saved, and watched afterwards |
 //! | `by_hand` | traffic is moved by hand, and by other systems |
 //! | `replay` | what was missed is fetched as it was |
+//! | `files` | a file in Prometheus' place says what Prometheus says |
 //! | `preflight` | what would not work tonight is said this afternoon |
 //! | `crashes` | it is killed at every point of a rollback |
 //! | `restarts` | what a restart keeps |
@@ -25,6 +26,7 @@ mod backups;
 mod by_hand;
 mod crashes;
 mod faults;
+mod files;
 mod keeps_still;
 mod life;
 mod outages;
@@ -47,6 +49,7 @@ pub fn trials() -> Vec<Story> {
         proven::trials(),
         keeps_still::trials(),
         faults::trials(),
+        files::trials(),
         outages::trials(),
         storage::trials(),
         signals::trials(),

@@ -29,6 +29,7 @@ pub struct Builder<'a> {
     targets: Vec<(String, SocketAddr)>,
     interval: Duration,
     history: Vec<String>,
+    flags: Vec<String>,
 }
 
 /// A Prometheus. Dropping it kills it.
@@ -36,6 +37,7 @@ pub struct Prometheus<'a> {
     world: &'a World,
     address: SocketAddr,
     dir: PathBuf,
+    flags: Vec<String>,
     targets: usize,
     http: reqwest::Client,
     child: Option<Child>,
@@ -59,6 +61,12 @@ impl<'a> Builder<'a> {
     /// `# EOF` at the end. Prometheus keeps them in blocks of two hours; they must not be younger than about three hours.
     pub fn history(mut self, open_metrics: &str) -> Self {
         self.history.push(open_metrics.to_owned());
+        self
+    }
+
+    /// Starts it with this on its command line, too.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
         self
     }
 
@@ -91,6 +99,7 @@ impl<'a> Builder<'a> {
             world: self.world,
             address: ports::free_address(),
             dir,
+            flags: self.flags,
             targets: self.targets.len(),
             http: reqwest::Client::builder().no_proxy().timeout(QUERY_TIMEOUT).build()?,
             child: None,
@@ -105,7 +114,7 @@ impl<'a> Builder<'a> {
 impl<'a> Prometheus<'a> {
     /// One that is yet to be told what to scrape.
     pub fn builder(world: &'a World) -> Builder<'a> {
-        Builder { world, targets: Vec::new(), interval: SCRAPE_INTERVAL, history: Vec::new() }
+        Builder { world, targets: Vec::new(), interval: SCRAPE_INTERVAL, history: Vec::new(), flags: Vec::new() }
     }
 
     /// One that scrapes this address every second.
@@ -162,6 +171,7 @@ impl<'a> Prometheus<'a> {
                 .arg(format!("--config.file={}", self.dir.join("prometheus.yml").display()))
                 .arg(format!("--storage.tsdb.path={}", self.dir.join("data").display()))
                 .arg(format!("--web.listen-address={}", self.address))
+                .args(&self.flags)
                 // Its garbage collector and its queries need not fill the machine.
                 .env("GOMAXPROCS", "2")
                 .current_dir(&self.dir),

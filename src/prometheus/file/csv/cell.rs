@@ -83,9 +83,7 @@ mod tests {
         for (text, millis) in cases {
             assert_eq!(time(text), Ok(millis), "{text}");
         }
-        for text in
-            ["1394163660000", "NaN", "inf", "yesterday", "07.03.2014 03:41", "2014-13-07 03:41:00", "-99999999999"]
-        {
+        for text in ["1394163660000", "NaN", "inf", "yesterday", "07.03.2014 03:41", "2014-13-07 03:41:00"] {
             assert!(time(text).is_err(), "{text}");
         }
     }

@@ -76,14 +76,13 @@ impl OpenMetrics {
         Prepared::new(self, plan)
     }
 
-    /// The share of a guard's traffic on the new path, in percent, as Ripcord exported it (`ripcord_traffic_percentage`). None where no
-    /// sample of the last two minutes says one. Of several replicas' series, the newest sample counts; of equally new ones the highest.
+    /// The share of a guard's traffic on the new path, in percent, as Ripcord exported it (`ripcord_traffic_percentage`): of several replicas
+    /// that know one, the highest. None where no sample of the last two minutes says one.
     pub fn share(&self, guard: &str, at: Timestamp) -> Option<u8> {
         let at = at.as_millisecond();
         let of_guard = self.named(SHARE).filter(|series| series.label("guard") == guard);
         let newest = of_guard.filter_map(|series| series.newest(at, millis(LOOKBACK)));
-        let (_, share) = newest.max_by(|(at, a), (bt, b)| at.cmp(bt).then(a.total_cmp(b)))?;
-        whole_percent(share)
+        newest.filter_map(|(_, share)| whole_percent(share)).max()
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &Series> {

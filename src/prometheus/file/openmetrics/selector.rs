@@ -181,7 +181,7 @@ mod tests {
         let cases = [
             ("up 1", Some(2)),
             ("up", Some(2)),
-            ("up{a=\"} \\\" \"} 1", Some(14)),
+            ("up{a=\"} \\\" \"} 1", Some(13)),
             ("up {a=\"b\"} 1", Some(10)),
             ("up{a=\"} 1", None),
             ("up{a=\"b\" 1", None),
