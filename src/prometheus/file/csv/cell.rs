@@ -14,7 +14,7 @@ const LATEST_SECONDS: f64 = 1e11;
 pub(super) fn time(text: &str) -> Result<i64, String> {
     let wrong = || format!("{} is no time; write 2014-03-07T03:41:00Z or seconds of Unix time", shown(text));
     if let Ok(seconds) = text.parse::<f64>() {
-        if !(seconds.abs() < LATEST_SECONDS) {
+        if seconds.is_nan() || seconds.abs() >= LATEST_SECONDS {
             return Err(wrong());
         }
         // In reach: it is below 1e14.

@@ -14,6 +14,7 @@ mod table;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -62,6 +63,11 @@ impl Csv {
         let first = self.tables.values().filter_map(Table::first).min()?;
         let last = self.tables.values().filter_map(Table::last).max()?;
         Some((Timestamp::from_millisecond(first).ok()?, Timestamp::from_millisecond(last).ok()?))
+    }
+
+    /// The usual time from one row of a guard to the next. A window that is shorter is empty at most instants, and so unknown.
+    pub fn distance(&self, guard: &str) -> Option<Duration> {
+        self.tables.get(guard)?.distance()
     }
 
     /// What the table says at an instant, by guard and trigger. A trigger of which it says nothing is unknown with the reason.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::engine::Unknown;
 
+use super::super::millis;
+
 /// How old a plain value may be, where rows come often: the same two minutes as of a server.
 const MAX_VALUE_AGE: Duration = Duration::from_secs(120);
 
@@ -42,8 +44,8 @@ pub(super) struct Table {
     counted: Vec<Counted>,
     shares: Vec<(i64, u8)>,
     own: Vec<Vec<(i64, f64)>>,
-    /// How old a plain value may be.
-    max_age: i64,
+    /// The usual time from one row to the next: the median.
+    distance: i64,
 }
 
 impl Row {
@@ -56,7 +58,7 @@ impl Row {
 impl Table {
     pub(super) fn new(own: usize) -> Self {
         let own = vec![Vec::new(); own];
-        Self { times: Vec::new(), counted: Vec::new(), shares: Vec::new(), own, max_age: 0 }
+        Self { times: Vec::new(), counted: Vec::new(), shares: Vec::new(), own, distance: 0 }
     }
 
     pub(super) fn add(&mut self, row: Row) {
@@ -83,8 +85,7 @@ impl Table {
         }
         let mut distances: Vec<i64> = self.times.windows(2).map(|two| two[1].0 - two[0].0).collect();
         distances.sort_unstable();
-        let usual = distances.get(distances.len() / 2).copied().unwrap_or(0);
-        self.max_age = super::super::millis(MAX_VALUE_AGE).max(usual.saturating_mul(MAX_VALUE_AGE_ROWS));
+        self.distance = distances.get(distances.len() / 2).copied().unwrap_or(0);
         self.times.windows(2).filter(|two| two[0].0 == two[1].0).map(|two| (two[1].1, two[0].1)).collect()
     }
 
@@ -94,6 +95,11 @@ impl Table {
 
     pub(super) fn last(&self) -> Option<i64> {
         self.times.last().map(|(at, _)| *at)
+    }
+
+    /// The usual time from one row to the next; none of a single row.
+    pub(super) fn distance(&self) -> Option<Duration> {
+        (self.times.len() > 1).then(|| Duration::from_millis(self.distance.unsigned_abs()))
     }
 
     /// The rows whose times lie in the window that ends at `at`: after its beginning, so that two windows that meet count no row twice.
@@ -149,7 +155,7 @@ impl Table {
         let next = column.partition_point(|(time, _)| *time <= at);
         let (time, value) = next.checked_sub(1).map(|index| column[index]).ok_or(Unknown::NoSeries)?;
         let age = at.saturating_sub(time);
-        if age > self.max_age {
+        if age > millis(MAX_VALUE_AGE).max(self.distance.saturating_mul(MAX_VALUE_AGE_ROWS)) {
             return Err(Unknown::Stale(Duration::from_millis(age.unsigned_abs())));
         }
         Ok(value)

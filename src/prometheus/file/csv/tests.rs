@@ -1,7 +1,5 @@
 //! Tables as they are written, and what they say. Worked out by hand.
 
-use std::time::Duration;
-
 use super::*;
 use crate::config::{Guard, LoadOptions};
 use crate::engine::{Evidence, Unknown};
@@ -50,6 +48,7 @@ fn rows_become_readings() {
     )
     .unwrap();
     assert_eq!(table.span(), Some((at("03:01:00"), at("03:05:00"))));
+    assert_eq!(table.distance("shop"), Some(Duration::from_secs(60)));
     let readings = |time| table.readings(&guards, at(time)).remove("shop").unwrap();
 
     // Five minutes hold all rows but, for the failures and latencies, the one that knows none.

@@ -18,6 +18,12 @@ use super::{LOOKBACK, OpenMetrics};
 /// The label with the upper bound of a histogram's bucket.
 const BOUND: &str = "le";
 
+/// What is said of other PromQL.
+const CANNOT_ANSWER: &str = "a file cannot answer written PromQL";
+
+/// What is said to be possible.
+const CAN_ANSWER: &str = "it knows a selector like up{job=\"a\"}, alone or in max(), min(), sum(), avg() or count()";
+
 /// The queries of a plan over the samples of a file. It remembers where it was: instants that rise are the fastest.
 #[derive(Debug)]
 pub struct Prepared<'a> {
@@ -65,17 +71,12 @@ impl<'a> Prepared<'a> {
     pub(super) fn new(file: &'a OpenMetrics, plan: &Plan) -> Self {
         let question = |promql: &str, built_in: Option<&Expression>| match built_in {
             Some(expression) => Ranges::new(file, expression).map(Question::BuiltIn),
-            None => written::parse(promql).and_then(|written| {
-                let series = select(file, &written.selector)?.into_iter().map(Member::new).collect();
-                Ok(Question::Values { aggregation: written.aggregation, series })
-            }),
+            None => Question::written(file, promql).map_err(|_| format!("{CANNOT_ANSWER}: {promql}; {CAN_ANSWER}")),
         };
-        let never = |promql: &str, reason: String| {
-            Question::Never(Unknown::QueryFailed(format!("a file cannot answer written PromQL: {promql} {reason}")))
-        };
-        let queries = plan.queries().iter();
-        let queries =
-            queries.map(|q| question(&q.promql, q.built_in.as_ref()).unwrap_or_else(|reason| never(&q.promql, reason)));
+        let queries = plan.queries().iter().map(|query| {
+            let question = question(&query.promql, query.built_in.as_ref());
+            question.unwrap_or_else(|reason| Question::Never(Unknown::QueryFailed(reason)))
+        });
         Self { queries: queries.collect() }
     }
 
@@ -86,7 +87,14 @@ impl<'a> Prepared<'a> {
     }
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
+    /// What a person wrote; the error says why it cannot be answered.
+    fn written(file: &'a OpenMetrics, promql: &str) -> Result<Self, String> {
+        let written = written::parse(promql)?;
+        let series = select(file, &written.selector)?.into_iter().map(Member::new).collect();
+        Ok(Self::Values { aggregation: written.aggregation, series })
+    }
+
     fn answer(&mut self, at: i64) -> Answer {
         match self {
             Self::BuiltIn(ranges) => Ok(ranges.answer(at)),
@@ -229,7 +237,7 @@ impl<'a> Test<'a> {
             Operator::Matches | Operator::MatchesNot => {
                 // PromQL's regular expressions are always for the whole value.
                 let pattern = Regex::new(&format!("^(?:{value})$"));
-                let pattern = pattern.map_err(|e| format!("has a regular expression that is none: {e}"))?;
+                let pattern = pattern.map_err(|e| format!("{value} is no regular expression that can be used: {e}"))?;
                 Ok(Self::Pattern { label, pattern, wanted })
             }
         }
