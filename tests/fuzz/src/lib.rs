@@ -16,6 +16,8 @@ defaults:
     availability: {signal: availability, below: 99%}
     latency: {signal: latency, degraded_by: 50%, baseline: {offset: 5m}}
     load: {signal: throughput, degraded_by: 30%, baseline: {offset: 5m}, action: page}
+    routes: {signal: client_error_rate, rises_by: 5%, baseline: {offset: 5m}}
+    budget: {signal: error_rate, slo: {objective: 99.9%, burn_rates: [{above: 14.4, window: 1h, confirm_window: 5m}]}}
     memory: {promql: "max(memory)", above: 128}
     plain: {promql: 'up{job=~"a|b"}', above: 128}
   traffic:

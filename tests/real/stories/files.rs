@@ -46,6 +46,10 @@ defaults:
     error_rate: {{signal: error_rate, above: 1%}}
     availability: {{signal: availability, below: 99%, window: 10m, confirm_window: 30s}}
     latency: {{signal: latency, quantile: 0.9, degraded_by: 50%, baseline: {{offset: 7m}}}}
+    routes: {{signal: client_error_rate, rises_by: 5%, baseline: {{offset: 6m}}}}
+    budget:
+      signal: error_rate
+      slo: {{objective: 99.9%, burn_rates: [{{above: 14.4, window: 30m, confirm_window: 5m}}]}}
     load: {{signal: throughput, degraded_by: 30%, baseline: {{offset: 600s}}, window: 2m, action: page}}
   traffic:
     - deployment_env: {{namespace: shop, name: "${{guard}}", container: web, env: {{SHARE: "${{percentage}}"}}}}
