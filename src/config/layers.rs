@@ -1,15 +1,16 @@
-//! Layers: files in their order, then the environment. The `config` crate merges them: maps merge deep, anything else
+//! Layers: files in their order, then the environment, then what was typed. The `config` crate merges them: maps merge deep, anything else
 //! is replaced. What was built in as a default is put in later, where a value is missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use config::{Config, Environment, Source, ValueKind};
 
-use super::Finding;
 use super::node::{self, Node};
 use super::path::{Path, Segment};
+use super::suggest;
 use super::yaml::{Tree, Value};
+use super::{Finding, Override};
 
 /// What the names of environment variables begin with that are settings.
 const PREFIX: &str = "RIPCORD__";
@@ -17,14 +18,19 @@ const PREFIX: &str = "RIPCORD__";
 /// What stands between the keys in such a name.
 const SEPARATOR: &str = "__";
 
-/// The files and the environment, read and not merged yet.
+/// What stands between the keys in the path of an override.
+const TYPED_SEPARATOR: char = '.';
+
+/// The files, the environment and the overrides, read and not merged yet.
 #[derive(Debug)]
 pub(super) struct Layers {
     files: Vec<(PathBuf, Tree)>,
     env: BTreeMap<String, Variable>,
+    /// By what they are called in a finding, in the order they were typed in.
+    typed: Vec<(String, Variable)>,
 }
 
-/// One environment variable that is a setting.
+/// One environment variable or override that is a setting.
 #[derive(Debug)]
 struct Variable {
     value: String,
@@ -62,7 +68,56 @@ impl Layers {
             }
             variables.insert(name, Variable { value, keys });
         }
-        (Self { files, env: variables }, findings)
+        (Self { files, env: variables, typed: Vec::new() }, findings)
+    }
+
+    /// Takes the overrides in their order, over everything else; of two for the same path the later one wins. The findings are about those
+    /// that can be no settings, whatever the settings are.
+    pub(super) fn with_overrides(mut self, overrides: &[Override]) -> (Self, Vec<Finding>) {
+        let mut findings = Vec::new();
+        for typed in overrides {
+            let Some((path, value)) = typed.text.split_once('=') else {
+                let message = "is no PATH=VALUE, like guards.terminal.triggers.error_rate.for=2m".to_owned();
+                findings.push(Finding::of_variable(&typed.named(&typed.text), message));
+                continue;
+            };
+            let name = typed.named(path);
+            let keys: Vec<String> = path.split(TYPED_SEPARATOR).map(str::to_owned).collect();
+            if let Err(message) = self.takes(&keys) {
+                findings.push(Finding::of_variable(&name, message));
+                continue;
+            }
+            self.typed.retain(|(_, other)| other.keys != keys);
+            let clash = self.typed.iter().find(|(_, v)| v.keys.starts_with(&keys) || keys.starts_with(&v.keys));
+            if let Some((other, _)) = clash {
+                findings.push(Finding::of_variable(&name, format!("sets the same as {other}; set one of the two")));
+                continue;
+            }
+            self.typed.push((name, Variable { value: value.to_owned(), keys }));
+        }
+        (self, findings)
+    }
+
+    /// Whether these keys can be the path of an override. A guard or a trigger that is nowhere else would be a new one, which a single value
+    /// cannot make.
+    fn takes(&self, keys: &[String]) -> Result<(), String> {
+        if !keys.iter().all(|key| is_plain_key(key)) {
+            return Err("is no path of a setting; it is made of keys with dots between them, and cannot reach into a list"
+                .to_owned());
+        }
+        let (Some(name), "guards") = (keys.get(1), keys[0].as_str()) else { return Ok(()) };
+        let guards = self.keys_at(&Path::root().key("guards"));
+        if keys.len() > 2 && !guards.contains(name) && !self.env.values().any(|v| v.keys.starts_with(&keys[..2])) {
+            let known: Vec<&str> = guards.iter().map(String::as_str).collect();
+            return Err(format!("there is no guard {name:?}{}", suggest::hint(name, &known, "there are")));
+        }
+        Ok(())
+    }
+
+    /// The keys that the files have in the map at a path.
+    fn keys_at(&self, path: &Path) -> BTreeSet<String> {
+        let maps = self.files.iter().filter_map(|(_, tree)| tree.map_at(path));
+        maps.flat_map(|map| map.keys().cloned()).collect()
     }
 
     /// Merges the layers.
@@ -74,7 +129,11 @@ impl Layers {
         let variables = self.env.iter().map(|(name, v)| (name.clone(), v.value.clone())).collect();
         let env =
             Environment::with_prefix(PREFIX.trim_end_matches(SEPARATOR)).separator(SEPARATOR).source(Some(variables));
-        let merged = builder.add_source(env).build()?.collect()?;
+        let mut builder = builder.add_source(env);
+        for (name, typed) in &self.typed {
+            builder = builder.add_source(FileLayer(nested(name, &typed.keys, &typed.value)));
+        }
+        let merged = builder.build()?.collect()?;
         Ok(node::from_config(Path::root(), config::Value::new(None, ValueKind::Table(merged))))
     }
 
@@ -88,7 +147,7 @@ impl Layers {
     }
 
     /// Says where a path was written: the last file that has it all, else the one that has the longest part of it. What
-    /// an environment variable said is shown by the variable's name.
+    /// an override or an environment variable said is shown by its name.
     pub(super) fn finding(&self, path: &Path, message: String) -> Finding {
         if let Some(name) = self.variable_at(path) {
             return Finding::of_variable(name, message);
@@ -109,7 +168,7 @@ impl Layers {
         Finding { file, line, path: path.to_string(), message }
     }
 
-    /// The environment variable that said what stands at a path.
+    /// The override or environment variable that said what stands at a path.
     fn variable_at(&self, path: &Path) -> Option<&str> {
         let keys: Option<Vec<&String>> = path
             .segments()
@@ -121,7 +180,8 @@ impl Layers {
             .collect();
         let keys = keys.filter(|keys| !keys.is_empty())?;
         let below = |v: &Variable| v.keys.len() >= keys.len() && v.keys.iter().zip(&keys).all(|(a, b)| a == *b);
-        let (name, variable) = self.env.iter().find(|(_, v)| below(v))?;
+        let typed = self.typed.iter().rev().map(|(name, v)| (name, v));
+        let (name, variable) = typed.chain(&self.env).find(|(_, v)| below(v))?;
         let in_a_file = || self.files.iter().any(|(_, tree)| tree.is_map_at(path));
         (variable.keys.len() == keys.len() || !in_a_file()).then_some(name.as_str())
     }
@@ -144,6 +204,16 @@ impl Source for FileLayer {
     fn collect(&self) -> Result<HashMap<String, config::Value>, config::ConfigError> {
         Ok(self.0.iter().filter(|(key, _)| is_plain_key(key)).map(|(k, v)| (k.clone(), v.clone())).collect())
     }
+}
+
+/// One value at a path of keys. It has an origin, as what the environment says has: its text may stand for a number.
+fn nested(origin: &str, keys: &[String], value: &str) -> HashMap<String, config::Value> {
+    let leaf = config::Value::new(Some(&origin.to_owned()), ValueKind::String(value.to_owned()));
+    let mut keys = keys.iter().rev();
+    let last = keys.next().cloned().unwrap_or_default();
+    keys.fold(HashMap::from([(last, leaf)]), |inner, key| {
+        HashMap::from([(key.clone(), config::Value::new(None, ValueKind::Table(inner)))])
+    })
 }
 
 fn to_table(tree: &Tree) -> HashMap<String, config::Value> {

@@ -15,7 +15,7 @@
 //! `problems` what was found so far, `suggest` what somebody probably meant, `promql` a look at queries.
 //!
 //! Layers, later over earlier: what is built in, the files in their order, environment variables like
-//! `RIPCORD__PROMETHEUS__URL`. Maps merge key by key, anything else is replaced. Keys in the name of a variable are
+//! `RIPCORD__PROMETHEUS__URL`, and what was typed to see what would be (`--set`). Maps merge key by key, anything else is replaced. Keys in the name of a variable are
 //! lower-cased, so a key with capitals can only be set in a file. Relative paths start at the working directory.
 
 mod defaults;
@@ -102,6 +102,22 @@ pub struct LoadOptions {
     pub syntax_only: bool,
 }
 
+/// One setting that was typed, over files and environment. Its keys keep their case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// The option that it was typed with, for the findings: `--set`.
+    pub option: &'static str,
+    /// `PATH=VALUE`, like `guards.terminal.triggers.error_rate.for=2m`.
+    pub text: String,
+}
+
+impl Override {
+    /// What it is called in a finding.
+    fn named(&self, path: &str) -> String {
+        format!("{} {path}", self.option)
+    }
+}
+
 /// Loads a configuration from files, later ones over earlier ones, and environment variables over all of them.
 ///
 /// The error is everything that is wrong. It is never empty. Where a file cannot be read or is no YAML, nothing else is
@@ -109,6 +125,16 @@ pub struct LoadOptions {
 pub fn load(
     paths: &[PathBuf],
     env: impl IntoIterator<Item = (String, String)>,
+    options: LoadOptions,
+) -> Result<Settings, Vec<Finding>> {
+    load_with(paths, env, &[], options)
+}
+
+/// The same with overrides, which come over everything else in their order.
+pub fn load_with(
+    paths: &[PathBuf],
+    env: impl IntoIterator<Item = (String, String)>,
+    overrides: &[Override],
     options: LoadOptions,
 ) -> Result<Settings, Vec<Finding>> {
     let mut findings = Vec::new();
@@ -130,6 +156,8 @@ pub fn load(
     }
     let (layers, wrong_variables) = Layers::new(files, env);
     findings.extend(wrong_variables);
+    let (layers, wrong_overrides) = layers.with_overrides(overrides);
+    findings.extend(wrong_overrides);
     let node = match layers.merge() {
         Ok(node) => node,
         Err(error) => {

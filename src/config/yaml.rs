@@ -63,6 +63,11 @@ impl Tree {
 
     /// What kind of node a path leads to: whether a map is there.
     pub(super) fn is_map_at(&self, path: &Path) -> bool {
+        self.map_at(path).is_some()
+    }
+
+    /// The map that a path leads to.
+    pub(super) fn map_at(&self, path: &Path) -> Option<&BTreeMap<String, Tree>> {
         let mut node = self;
         for segment in path.segments() {
             let next = match (segment, &node.value) {
@@ -70,10 +75,12 @@ impl Tree {
                 (Segment::Index(index), Value::List(list)) => list.get(*index),
                 _ => None,
             };
-            let Some(next) = next else { return false };
-            node = next;
+            node = next?;
         }
-        matches!(node.value, Value::Map(_))
+        match &node.value {
+            Value::Map(map) => Some(map),
+            _ => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the engine asks for. Nothing happens but through these.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -363,4 +364,35 @@ pub enum Withheld {
     NotBreaching,
     /// What was seen is unknown.
     Unknown(Unknown),
+}
+
+impl Withheld {
+    /// The kind as one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Late(_) => "late",
+            Self::Paused => "paused",
+            Self::RollingBack => "rolling_back",
+            Self::Latched => "latched",
+            Self::AtTarget => "at_target",
+            Self::NotBreaching => "not_breaching",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::History => f.write_str("the tick is of the past"),
+            Self::Late(age) => write!(f, "the tick is {age:?} old"),
+            Self::Paused => f.write_str("the guard is paused"),
+            Self::RollingBack => f.write_str("a rollback is under way"),
+            Self::Latched => f.write_str("the guard was rolled back and waits to be re-armed"),
+            Self::AtTarget => f.write_str("the traffic is at the target already, and that was paged"),
+            Self::NotBreaching => f.write_str("at this tick it is not breaching"),
+            Self::Unknown(unknown) => write!(f, "unknown: {unknown}"),
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub use settings::{
     BurnRate, GuardSettings, Levels, Measure, RollbackSettings, Settings, Side, Stage, TriggerAction, TriggerSettings,
     Unit,
 };
-pub use status::{GuardStatus, TriggerStatus};
+pub use status::{GuardStatus, TriggerStatus, TriggerView};
 pub use trigger::Verdict;
 pub use words::duration as duration_in_words;
 
@@ -78,6 +78,14 @@ impl Engine {
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
         let actions = self.decide(input, now);
         self.in_order(actions)
+    }
+
+    /// The same without the marks of a dry run: what a dry run decides is told as it would be for real. For history, where nothing is
+    /// changed and everybody knows.
+    pub fn replay(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
+        let mut actions = self.decide(input, now);
+        in_order(&mut actions);
+        actions
     }
 
     /// What the engine remembers and cannot be made again from its settings.
@@ -142,8 +150,7 @@ impl Engine {
         if self.rules.dry_run {
             actions.iter_mut().for_each(Action::mark_dry_run);
         }
-        actions.sort_by_key(Action::rank);
-        actions.dedup_by(|a, b| matches!((a, b), (Action::Journal, Action::Journal)));
+        in_order(&mut actions);
         actions
     }
 
@@ -218,6 +225,11 @@ impl Engine {
         self.guards.iter().map(status::of).collect()
     }
 
+    /// Every trigger as it stands, guard by guard in the order of the settings.
+    pub fn triggers(&self) -> impl Iterator<Item = TriggerView<'_>> {
+        self.guards.iter().flat_map(|guard| guard.triggers.iter().map(|trigger| status::view(guard, trigger)))
+    }
+
     /// The rollbacks that are done and watched: who undoes one is paged.
     pub fn watched(&self, now: Timestamp) -> Vec<Watched> {
         self.guards.iter().filter_map(|guard| guard.watched(now)).collect()
@@ -231,6 +243,12 @@ impl Engine {
         all.sort_by_key(|incident| std::cmp::Reverse(incident.opened_at));
         all
     }
+}
+
+/// The journal first, then every change, then every page.
+fn in_order(actions: &mut Vec<Action>) {
+    actions.sort_by_key(Action::rank);
+    actions.dedup_by(|a, b| matches!((a, b), (Action::Journal, Action::Journal)));
 }
 
 impl Rules {

@@ -1,12 +1,14 @@
 //! What the engine would say of itself: for the API, the metrics and the log.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::guard::{Guard, GuardState, Trigger};
 use super::incident::Incident;
 use super::input::Problem;
-use super::settings::TriggerAction;
+use super::settings::{Levels, TriggerAction, TriggerSettings};
 use super::trigger::Verdict;
 use super::words;
 
@@ -77,6 +79,34 @@ pub struct TriggerStatus {
     pub for_seconds: f64,
     /// Whether its page is firing.
     pub firing: bool,
+}
+
+/// One trigger as it stands, without copies: for who looks at all of them after every tick.
+#[derive(Debug, Clone, Copy)]
+pub struct TriggerView<'a> {
+    /// The guard's name.
+    pub guard: &'a str,
+    /// The trigger's settings.
+    pub settings: &'a TriggerSettings,
+    /// What it said at the last tick; `None` before the first.
+    pub verdict: Option<&'a Verdict>,
+    /// The value, in the unit of the threshold.
+    pub value: Option<f64>,
+    /// The levels that hold at the present share.
+    pub levels: Levels,
+    /// For how long a breach has been observed; `None` while there is none.
+    pub held: Option<Duration>,
+}
+
+pub(super) fn view<'a>(guard: &'a Guard, trigger: &'a Trigger) -> TriggerView<'a> {
+    TriggerView {
+        guard: guard.name(),
+        settings: &trigger.settings,
+        verdict: trigger.assessment.as_ref().map(|a| &a.verdict),
+        value: trigger.assessment.as_ref().and_then(|a| a.value),
+        levels: trigger.settings.levels_at(guard.share.as_ref().ok().copied()),
+        held: trigger.clocks.held,
+    }
 }
 
 pub(super) fn of(guard: &Guard) -> GuardStatus {

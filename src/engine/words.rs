@@ -94,6 +94,13 @@ pub fn threshold(settings: &TriggerSettings, threshold: f64) -> String {
     }
 }
 
+impl TriggerSettings {
+    /// A number in the unit of the trigger's levels, in words: `3.1 %`, `+62 %`, `195 ms`.
+    pub fn in_words(&self, value: f64) -> String {
+        threshold(self, value)
+    }
+}
+
 /// A trigger's name as words: `error_rate` is `error rate`; a latency says its quantile.
 pub fn label(settings: &TriggerSettings) -> String {
     let name = settings.name.replace('_', " ");

@@ -210,6 +210,24 @@ impl Plan {
         Self { queries: queries(numbers), numbers: count, readings }
     }
 
+    /// Plans the one question what a gauge that has a series for each guard said of these. Each reading is named `name`, and its window is the
+    /// highest value: of several replicas only those that know one say a number.
+    pub fn of_gauge(metric: &str, guards: &[Guard], name: &str) -> Self {
+        let label = "guard";
+        let promql = format!("max by ({label}) ({metric} >= 0)");
+        let row = |(at, guard): (usize, &Guard)| (vec![guard.name.clone()], at);
+        let rows = guards.iter().enumerate().map(row).collect();
+        let readings = guards.iter().enumerate().map(|(at, guard)| PlannedReading {
+            guard: guard.name.clone(),
+            trigger: name.to_owned(),
+            window: PlannedEvidence::Value(at),
+            confirm: None,
+            baseline: None,
+        });
+        let readings = readings.collect();
+        Self { queries: vec![Query { promql, labels: vec![label.to_owned()], rows }], numbers: guards.len(), readings }
+    }
+
     /// The queries, to be asked for one and the same instant.
     pub fn queries(&self) -> &[Query] {
         &self.queries

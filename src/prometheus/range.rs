@@ -30,9 +30,20 @@ impl Instants {
         Self { first_ms, step_ms, count }
     }
 
-    /// As many of them as are asked for at once.
+    /// As many of them as are asked for at once while a live tick waits.
     pub fn first_chunk(self) -> Self {
-        Self { count: self.count.min(CHUNK_STEPS), ..self }
+        self.first_of(CHUNK_STEPS)
+    }
+
+    /// At most the first so many.
+    pub fn first_of(self, count: usize) -> Self {
+        Self { count: self.count.min(count), ..self }
+    }
+
+    /// Those behind the first so many.
+    pub fn after(self, count: usize) -> Self {
+        let gone = count.min(self.count);
+        Self { first_ms: self.at(gone).as_millisecond(), count: self.count - gone, ..self }
     }
 
     /// How many there are.

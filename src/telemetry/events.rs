@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
 
-use crate::engine::{GuardState, GuardStatus, Record, Withheld};
+use crate::engine::{GuardState, GuardStatus, Record};
 use crate::http::Queue;
 use crate::notify::DeliveryEvent;
 
@@ -295,7 +295,7 @@ fn decided(record: &Record) {
             }
         }
         Record::Withheld { guard, trigger, reason } => {
-            info!(guard, trigger, reason = withheld(reason), "The trigger holds, and nothing is done");
+            info!(guard, trigger, %reason, "The trigger holds, and nothing is done");
         }
         Record::Retrying { guard, incident, attempt, step, error, delay } => {
             let delay_seconds = delay.as_secs_f64();
@@ -332,19 +332,6 @@ fn decided(record: &Record) {
                 _ => info!(guard, incident, result, took_seconds, "The rollback goes on"),
             }
         }
-    }
-}
-
-fn withheld(reason: &Withheld) -> String {
-    match reason {
-        Withheld::History => "the tick is of the past".to_owned(),
-        Withheld::Late(age) => format!("the tick is {age:?} old"),
-        Withheld::Paused => "the guard is paused".to_owned(),
-        Withheld::RollingBack => "a rollback is under way".to_owned(),
-        Withheld::Latched => "the guard was rolled back and waits to be re-armed".to_owned(),
-        Withheld::AtTarget => "the traffic is at the target already, and that was paged".to_owned(),
-        Withheld::NotBreaching => "at this tick it is not breaching".to_owned(),
-        Withheld::Unknown(unknown) => format!("unknown: {unknown}"),
     }
 }
 

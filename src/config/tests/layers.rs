@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{BASE, LoadOptions, lines, load_texts, settings};
-use crate::config::Step;
+use crate::config::{Finding, Override, Settings, Step, load_with};
 
 #[test]
 fn later_files_win_and_maps_merge() {
@@ -95,4 +95,64 @@ fn a_key_with_a_dot_is_no_path() {
     let over = "guards.shop: {enabled: false}";
     let found = lines(&load_texts(&[BASE, over], &[], LoadOptions::default()).expect_err("a path"));
     assert!(found.starts_with("1.yaml:1: \"guards.shop\": unknown key \"guards.shop\""), "{found}");
+}
+
+fn load_typed(env: &[(&str, &str)], typed: &[&str]) -> Result<Settings, Vec<Finding>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("base.yaml");
+    std::fs::write(&path, BASE).expect("a file in it");
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let typed: Vec<_> = typed.iter().map(|text| Override { option: "--set", text: (*text).to_owned() }).collect();
+    load_with(&[path], env, &typed, LoadOptions::default())
+}
+
+#[test]
+fn what_is_typed_wins_over_all() {
+    let env = [("RIPCORD__EVALUATION__INTERVAL", "15s"), ("RIPCORD__EVALUATION__BLIND_AFTER", "3m")];
+    let typed = [
+        "evaluation.interval=20s",
+        "evaluation.interval=30s",
+        "guards.shop.triggers.error_rate.for=2m",
+        "guards.shop.rollback.percentage=10",
+        "guards.shop.vars.Zone=A=b",
+    ];
+    let settings = load_typed(&env, &typed).expect("valid");
+    assert_eq!(settings.evaluation.interval, Duration::from_secs(30), "the later one");
+    assert_eq!(settings.evaluation.blind_after, Duration::from_secs(180));
+    let guard = &settings.guards[0];
+    assert_eq!(guard.engine.triggers.iter().find(|t| t.name == "error_rate").unwrap().hold_for, Duration::from_secs(120));
+    assert_eq!(guard.engine.rollback.percentages, [10]);
+    assert_eq!(guard.vars["Zone"], "A=b", "the case is kept, and only the first = parts");
+}
+
+#[test]
+fn all_that_is_typed_wrong_is_said_at_once_under_its_option() {
+    let found = lines(
+        &load_typed(
+            &[],
+            &[
+                "guards.shop.triggers.error_rate.for=2",
+                "guards.shp.triggers.error_rate.for=2m",
+                "guards.shop.triggers.eror_rate.for=2m",
+                "evaluation.intervall=10s",
+                "evaluation=10s",
+                "nonsense",
+                "guards..x=1",
+                "defaults.traffic[0].config_map.name=x",
+            ],
+        )
+        .expect_err("wrong"),
+    );
+    for expected in [
+        "--set guards.shop.triggers.error_rate.for: 2 is no duration",
+        "--set guards.shp.triggers.error_rate.for: there is no guard \"shp\"; did you mean \"shop\"?",
+        "--set guards.shop.triggers.eror_rate.for: ",
+        "--set evaluation.intervall: unknown key \"intervall\"; did you mean \"interval\"?",
+        "--set evaluation: sets the same as --set evaluation.intervall",
+        "--set nonsense: is no PATH=VALUE",
+        "--set guards..x: is no path of a setting",
+        "--set defaults.traffic[0].config_map.name: is no path of a setting",
+    ] {
+        assert!(found.contains(expected), "expected: {expected}\nfound:\n{found}");
+    }
 }
