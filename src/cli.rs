@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 use crate::commands::{self, Failure};
 use crate::config;
@@ -30,6 +31,8 @@ enum Command {
     Preflight(Preflight),
     /// Write what belongs to a configuration and is kept elsewhere
     Render(Render),
+    /// Say what would have happened over history, and why not: with these settings, or with others
+    Replay(Replay),
     /// Show the whole story in under a minute, with nothing else installed
     Demo(Demo),
     /// Move traffic back by hand, with or without a running daemon
@@ -244,6 +247,69 @@ pub struct ServiceAccount {
     pub name: String,
 }
 
+/// Options of `replay`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "ripcord replay --from TIME [--to TIME] [--set PATH=VALUE] [--against PATH=VALUE] [--format text|json|html] [OPTIONS]"
+)]
+#[command(after_help = "Examples:\n  \
+    ripcord replay --from -7d\n  \
+    ripcord replay --from 2026-01-02T03:00:00Z --to 2026-01-02T06:00:00Z --guard terminal --format html --out night.html\n  \
+    ripcord replay --from -30d --step 15s --against guards.terminal.triggers.error_rate.for=2m\n\n\
+    Nothing is changed and nobody is paged. What a rollback would have changed in what came after it, history does not know.")]
+pub struct Replay {
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    /// From when on: -7d, or a time like 2026-01-02T03:04:05Z
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = moment)]
+    pub from: Moment,
+    /// Until when: now, -1h, or a time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = moment, default_value = "now")]
+    pub to: Moment,
+    /// What if: a setting that comes over files and environment, like guards.terminal.triggers.error_rate.for=2m; may be given several times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Compare with this setting, side by side; it comes over --set too; may be given several times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub against: Vec<String>,
+    /// Only this guard; may be given several times
+    #[arg(long = "guard", value_name = "NAME")]
+    pub guards: Vec<String>,
+    /// The share of the traffic that is assumed all the time, in percent [default: what Ripcord's own metric says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub share: Option<u8>,
+    /// The time from one tick to the next [default: evaluation.interval]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub step: Option<Duration>,
+    /// How to write the report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write the report to this file and not to stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A time, or how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// A time.
+    At(Timestamp),
+    /// This long ago.
+    Ago(Duration),
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal.
+    Text,
+    /// For a script.
+    Json,
+    /// For a browser: one file with charts.
+    Html,
+}
+
 /// Options of `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -340,6 +406,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).map_err(|e| e.to_string())
 }
 
+fn moment(text: &str) -> Result<Moment, String> {
+    if text == "now" {
+        return Ok(Moment::Ago(Duration::ZERO));
+    }
+    if let Some(ago) = text.strip_prefix('-') {
+        return duration(ago).map(Moment::Ago);
+    }
+    let at = text.parse().map_err(|_| format!("{text:?} is no time; write now, -7d or 2026-01-02T03:04:05Z"))?;
+    Ok(Moment::At(at))
+}
+
 fn service_account(text: &str) -> Result<ServiceAccount, String> {
     let named =
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
@@ -359,6 +436,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => commands::check(&options),
         Command::Preflight(options) => commands::preflight(&options),
         Command::Render(options) => commands::render(&options),
+        Command::Replay(options) => commands::replay(&options),
         Command::Demo(options) => commands::demo(&options),
         Command::Rollback(options) => commands::rollback(&options),
         Command::Shift(options) => commands::shift(&options),
@@ -391,5 +469,14 @@ mod tests {
     fn what_can_be_typed_fits_together() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_is_written_or_counted_back_from_now() {
+        assert_eq!(moment("-7d"), Ok(Moment::Ago(Duration::from_secs(7 * 86_400))));
+        assert_eq!(moment("now"), Ok(Moment::Ago(Duration::ZERO)));
+        assert_eq!(moment("2026-01-02T03:04:05Z"), Ok(Moment::At("2026-01-02T03:04:05Z".parse().unwrap())));
+        assert!(moment("yesterday").unwrap_err().contains("write now, -7d or 2026"));
+        assert!(moment("-7").unwrap_err().contains("no duration"));
     }
 }

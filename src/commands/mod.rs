@@ -10,6 +10,7 @@ mod moving;
 mod patience;
 mod preflight;
 mod render;
+mod replay;
 mod restore;
 mod run;
 mod scratch;
@@ -26,6 +27,7 @@ pub use demo::demo;
 pub use moving::{rollback, shift};
 pub use preflight::preflight;
 pub use render::render;
+pub use replay::replay;
 pub use restore::restore;
 pub use run::run;
 

@@ -99,12 +99,15 @@ pub struct TriggerView<'a> {
 }
 
 pub(super) fn view<'a>(guard: &'a Guard, trigger: &'a Trigger) -> TriggerView<'a> {
+    let mut levels = trigger.settings.levels_at(guard.share.as_ref().ok().copied());
+    // Of several burn rates it is the one that was judged by.
+    levels.threshold = trigger.assessment.as_ref().map_or(levels.threshold, |a| a.threshold);
     TriggerView {
         guard: guard.name(),
         settings: &trigger.settings,
         verdict: trigger.assessment.as_ref().map(|a| &a.verdict),
         value: trigger.assessment.as_ref().and_then(|a| a.value),
-        levels: trigger.settings.levels_at(guard.share.as_ref().ok().copied()),
+        levels,
         held: trigger.clocks.held,
     }
 }

@@ -50,3 +50,4 @@ pub use losses::{Losses, Lost};
 pub use outbox::{Depth, MAX_QUEUE, Outbox, unusable};
 pub use probe::{probe, send_test};
 pub use queue::{MAX_DEAD_LETTERS, Queue};
+pub use text::{escape_html, single_line};

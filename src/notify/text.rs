@@ -2,7 +2,7 @@
 
 /// One line: control and formatting characters become spaces, spaces are collapsed. Nothing in it can end a header or a line, or turn the
 /// direction in which the rest is read.
-pub(super) fn single_line(text: &str) -> String {
+pub fn single_line(text: &str) -> String {
     let plain: String = text.chars().map(|c| if is_unprintable(c) { ' ' } else { c }).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -25,7 +25,7 @@ pub(super) fn clip(text: &str, max: usize) -> String {
 }
 
 /// Text for HTML, in an element or a quoted attribute.
-pub(super) fn escape_html(text: &str) -> String {
+pub fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

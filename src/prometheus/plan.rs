@@ -218,11 +218,12 @@ impl Plan {
         let row = |(at, guard): (usize, &Guard)| (vec![guard.name.clone()], at);
         let rows = guards.iter().enumerate().map(row).collect();
         let readings = guards.iter().enumerate().map(|(at, guard)| PlannedReading {
-            guard: guard.name.clone(),
-            trigger: name.to_owned(),
+            guard: guard.name.as_str().into(),
+            trigger: name.into(),
             window: PlannedEvidence::Value(at),
             confirm: None,
             baseline: None,
+            burn: Vec::new(),
         });
         let readings = readings.collect();
         Self { queries: vec![Query { promql, labels: vec![label.to_owned()], rows }], numbers: guards.len(), readings }

@@ -16,6 +16,7 @@ use metrics_process::Collector;
 use tracing_subscriber::EnvFilter;
 
 pub use events::{Event, Status};
+pub use names::TRAFFIC_PERCENTAGE;
 
 /// Bucket bounds for the duration of a query or a tick, in seconds: a query takes milliseconds and at most its time-out.
 const FAST_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

@@ -14,6 +14,7 @@ pub const TRIGGER_HELD: &str = "ripcord_trigger_held_seconds";
 pub const TRIGGER_FOR: &str = "ripcord_trigger_for_seconds";
 pub const TRIGGER_VERDICT: &str = "ripcord_trigger_verdict";
 pub const GUARD_STATE: &str = "ripcord_guard_state";
+/// The share of a guard's traffic on the new path, in percent. A replay reads it back from Prometheus.
 pub const TRAFFIC_PERCENTAGE: &str = "ripcord_traffic_percentage";
 pub const ROLLBACK_READY: &str = "ripcord_rollback_ready";
 pub const SHIFTS: &str = "ripcord_shifts_total";
