@@ -250,23 +250,27 @@ pub struct ServiceAccount {
 /// Options of `replay`.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "ripcord replay --from TIME [--to TIME] [--set PATH=VALUE] [--against PATH=VALUE] [--format text|json|html] [OPTIONS]"
+    override_usage = "ripcord replay (--from TIME | --input FILE) [--to TIME] [--set PATH=VALUE] [--against PATH=VALUE] [--format text|json|html] [OPTIONS]"
 )]
 #[command(after_help = "Examples:\n  \
     ripcord replay --from -7d\n  \
     ripcord replay --from 2026-01-02T03:00:00Z --to 2026-01-02T06:00:00Z --guard terminal --format html --out night.html\n  \
-    ripcord replay --from -30d --step 15s --against guards.terminal.triggers.error_rate.for=2m\n\n\
+    ripcord replay --from -30d --step 15s --against guards.terminal.triggers.error_rate.for=2m\n  \
+    ripcord replay --input night.csv --share 25\n\n\
     Nothing is changed and nobody is paged. What a rollback would have changed in what came after it, history does not know.")]
 pub struct Replay {
     #[command(flatten)]
     /// The configuration.
     pub configured: Configured,
-    /// From when on: -7d, or a time like 2026-01-02T03:04:05Z
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = moment)]
-    pub from: Moment,
-    /// Until when: now, -1h, or a time
+    /// From when on: -7d, or a time like 2026-01-02T03:04:05Z [default with --input: the file's first sample]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = moment, required_unless_present = "input")]
+    pub from: Option<Moment>,
+    /// Until when: now, -1h, or a time; with --input, now is the file's last sample
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = moment, default_value = "now")]
     pub to: Moment,
+    /// Take history from this file and not from Prometheus: samples in OpenMetrics or Prometheus text format with time stamps, or a CSV table
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
     /// What if: a setting that comes over files and environment, like guards.terminal.triggers.error_rate.for=2m; may be given several times
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,

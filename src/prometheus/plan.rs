@@ -226,7 +226,8 @@ impl Plan {
             burn: Vec::new(),
         });
         let readings = readings.collect();
-        Self { queries: vec![Query { promql, labels: vec![label.to_owned()], rows }], numbers: guards.len(), readings }
+        let queries = vec![Query { promql, labels: vec![label.to_owned()], built_in: None, rows }];
+        Self { queries, numbers: guards.len(), readings }
     }
 
     /// The queries, to be asked for one and the same instant.

@@ -71,8 +71,9 @@ struct Task {
 
 /// Replays history and tells what would have happened.
 pub fn replay(options: &cli::Replay) -> Result<(), Failure> {
-    let task = task(options)?;
+    // It comes first: what speaks TLS needs it.
     let runtime = runtime()?;
+    let task = task(options)?;
     let report = runtime.block_on(task.run());
     // What still hangs in a name server must not hold up the result.
     runtime.shutdown_background();
@@ -91,69 +92,99 @@ pub fn replay(options: &cli::Replay) -> Result<(), Failure> {
 /// What is asked for, or everything that is wrong with it.
 fn task(options: &cli::Replay) -> Result<Task, Failure> {
     let mut wrong = Vec::new();
-    let now = Timestamp::now();
-    let (from, to) = span(options, now, &mut wrong);
-    if options.step.is_some_and(|step| step.is_zero()) {
-        wrong.push("--step 0s: the time from one tick to the next, like 15s".to_owned());
-    }
-    let mut settings = Vec::new();
-    for (name, against) in [("a", &[][..]), ("b", &options.against[..])] {
-        if name == "b" && against.is_empty() {
-            continue;
+    let mut settings = settings(options, &mut wrong);
+    let source = match (&options.input, settings.first()) {
+        (Some(file), Some(first)) => {
+            source::read(file, &first.settings.guards).map_err(|found| wrong.push(found)).ok()
         }
-        // What is wrong with both is said once.
-        match setting(name, options, against) {
-            Ok(setting) => settings.push(setting),
-            Err(found) if wrong.contains(&found) => {}
-            Err(found) => wrong.push(found),
-        }
-    }
-    for name in &options.guards {
-        let known = |setting: &Setting| setting.settings.guards.iter().any(|guard| guard.name == *name);
-        if !settings.is_empty() && !settings.iter().any(known) {
-            let names: Vec<_> = settings[0].settings.guards.iter().map(|guard| guard.name.as_str()).collect();
-            wrong.push(format!("--guard {name}: there is no such guard; there are: {}", names.join(", ")));
-        }
-    }
+        _ => None,
+    };
     for setting in &mut settings {
         setting.settings.guards.retain(|guard| options.guards.is_empty() || options.guards.contains(&guard.name));
         setting.plan = Plan::new(&setting.settings.guards);
-        let ticks = source::aligned(from, to, setting.step).len();
-        if to > from && ticks > MOST_TICKS {
-            wrong.push(format!("{ticks} ticks are more than the {MOST_TICKS} that a replay has at most: a later --from, or a longer --step"));
-        } else if to > from && ticks == 0 {
-            wrong.push("there is no tick between --from and --to: a longer time, or a shorter --step".to_owned());
-        }
+    }
+    let (from, to) = span(options, source.as_ref().map(Source::span), &mut wrong);
+    if from < to {
+        wrong.extend(settings.iter().filter_map(|setting| wrong_with_ticks(from, to, setting.step)).take(1));
     }
     if !wrong.is_empty() {
         return Err(Failure::BadInput(wrong.join("\n")));
     }
-    let first = &settings[0].settings.prometheus;
-    let client = Client::new(&config::Prometheus { timeout: first.timeout.max(CHUNK_TIMEOUT), ..first.clone() })
-        .context("cannot replay")?;
-    Ok(Task {
-        from,
-        to,
-        called: first.url.clone(),
-        source: Source::Prometheus(client),
-        share: options.share.map_or(AssumedShare::AsRecorded, AssumedShare::Always),
-        settings,
-    })
+    let prometheus = &settings[0].settings.prometheus;
+    let (source, called) = match (source, &options.input) {
+        (Some(source), Some(file)) => (source, file.display().to_string()),
+        _ => {
+            let patient = config::Prometheus { timeout: prometheus.timeout.max(CHUNK_TIMEOUT), ..prometheus.clone() };
+            (Source::Prometheus(Client::new(&patient).context("cannot replay")?), prometheus.url.clone())
+        }
+    };
+    let share = options.share.map_or(AssumedShare::AsRecorded, AssumedShare::Always);
+    Ok(Task { from, to, settings, share, source, called })
 }
 
-/// From when to when.
-fn span(options: &cli::Replay, now: Timestamp, wrong: &mut Vec<String>) -> (Timestamp, Timestamp) {
+/// The one or two settings to replay by.
+fn settings(options: &cli::Replay, wrong: &mut Vec<String>) -> Vec<Setting> {
+    if options.step.is_some_and(|step| step.is_zero()) {
+        wrong.push("--step 0s: write the time from one tick to the next, like 15s".to_owned());
+    }
+    let mut settings = Vec::new();
+    let mut found = None;
+    let against = (!options.against.is_empty()).then_some(("b", &options.against[..]));
+    for (name, against) in [("a", &[][..])].into_iter().chain(against) {
+        match setting(name, options, against) {
+            Ok(setting) => settings.push(setting),
+            // What is wrong with both is said once: the second has all that the first has.
+            Err(lines) => found = Some(lines),
+        }
+    }
+    wrong.extend(found);
+    let Some(first) = settings.first() else { return settings };
+    for name in &options.guards {
+        if !settings.iter().any(|setting| setting.settings.guards.iter().any(|guard| guard.name == *name)) {
+            let names: Vec<_> = first.settings.guards.iter().map(|guard| guard.name.as_str()).collect();
+            wrong.push(format!("--guard {name}: there is no such guard; there are: {}", names.join(", ")));
+        }
+    }
+    settings
+}
+
+/// From when to when. `known` is the span of the file, where there is one.
+fn span(
+    options: &cli::Replay,
+    known: Option<Option<(Timestamp, Timestamp)>>,
+    wrong: &mut Vec<String>,
+) -> (Timestamp, Timestamp) {
+    let now = match known {
+        Some(Some((_, last))) => last,
+        _ => Timestamp::now(),
+    };
+    if let (Some(None), Some(file)) = (known, &options.input) {
+        wrong.push(format!("--input {}: holds no sample", file.display()));
+        return (now, now);
+    }
     let at = |moment: Moment| match moment {
         Moment::At(at) => at,
         Moment::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
     };
-    let (from, to) = (at(options.from), at(options.to));
-    if from >= to {
+    let first = known.flatten().map(|(first, _)| first);
+    let (from, to) = (options.from.map(at).or(first).unwrap_or(now), at(options.to));
+    if options.from.is_some() && from >= to {
         wrong.push(format!("--from ({}) is not before --to ({})", words::time(from), words::time(to)));
-    } else if from >= now {
-        wrong.push(format!("--from ({}) lies in the future", words::time(from)));
+    } else if options.from.is_some() && from >= now {
+        wrong.push(format!("--from ({}) lies after the last that is known ({})", words::time(from), words::time(now)));
     }
     (from, to.min(now))
+}
+
+/// What is wrong with so many ticks.
+fn wrong_with_ticks(from: Timestamp, to: Timestamp, step: Duration) -> Option<String> {
+    match source::aligned(from, to, step).len() {
+        0 => Some("there is no tick in this time: take a longer one, or a shorter --step".to_owned()),
+        ticks if ticks > MOST_TICKS => Some(format!(
+            "{ticks} ticks are more than the {MOST_TICKS} that a replay has at most: take a later --from, or a longer --step"
+        )),
+        _ => None,
+    }
 }
 
 /// The configuration with what was typed over it.
