@@ -252,7 +252,7 @@ fn held(svg: &mut String, chart: &Chart<'_>, frame: &Frame) {
         }
         before = bucket.held;
     }
-    let _ = write!(path, "H{}", WIDTH - RIGHT);
+    let _ = write!(path, "H{}V{bottom}Z", WIDTH - RIGHT);
     let _ = write!(
         svg,
         "<path class=\"grid\" d=\"M{LEFT} {top}H{right}M{LEFT} {bottom}H{right}\"/><path class=\"held\" d=\"{path}\"/>\

@@ -49,6 +49,10 @@ pub struct Tally {
     curve: Curve,
     recent: VecDeque<Point>,
     open: Vec<Point>,
+    /// The excerpt whose breach is over, while what came after it is still being added.
+    closing: Option<(Excerpt, Vec<Point>)>,
+    /// Ticks that were added to it.
+    after: usize,
     excerpts: Vec<Excerpt>,
 }
 
@@ -69,6 +73,8 @@ impl Tally {
             curve: Curve::new(span.ticks, span.step),
             recent: VecDeque::new(),
             open: Vec::new(),
+            closing: None,
+            after: 0,
             excerpts: Vec::new(),
         }
     }
@@ -152,6 +158,13 @@ impl Tally {
         if self.episode.is_some() && self.open.len() < LONGEST_EXCERPT {
             self.open.push(point);
         }
+        if let Some((_, points)) = &mut self.closing {
+            points.push(point);
+            self.after += 1;
+            if self.after == MARGIN {
+                self.close();
+            }
+        }
         if self.recent.len() == MARGIN {
             self.recent.pop_front();
         }
@@ -170,17 +183,18 @@ impl Tally {
         self.near_misses.extend(near_miss);
         // A curve that shows each tick needs no excerpts.
         if self.curve.is_thinned() {
-            self.excerpts.push(Excerpt {
-                began,
-                fired: episode.fired,
-                closeness: episode.closeness(&self.settings),
-                curve: Curve::of(&points, self.span.step),
-            });
-            self.make_room();
+            self.close();
+            let (fired, closeness) = (episode.fired, episode.closeness(&self.settings));
+            let excerpt = Excerpt { began, fired, closeness, curve: Curve::new(0, self.span.step) };
+            self.closing = Some((excerpt, points));
+            self.after = 0;
         }
     }
 
-    fn make_room(&mut self) {
+    /// Keeps the excerpt that is open, where there is room for it.
+    fn close(&mut self) {
+        let Some((excerpt, points)) = self.closing.take() else { return };
+        self.excerpts.push(Excerpt { curve: Curve::of(&points, self.span.step), ..excerpt });
         if self.excerpts.len() > MOST_EXCERPTS {
             self.excerpts.sort_by(|a, b| b.fired.cmp(&a.fired).then(b.closeness.total_cmp(&a.closeness)));
             self.excerpts.truncate(MOST_EXCERPTS);
@@ -190,6 +204,7 @@ impl Tally {
     /// Everything that was counted.
     pub fn finish(mut self, at: Timestamp) -> TriggerReport {
         self.end(false, at);
+        self.close();
         self.excerpts.sort_by_key(|excerpt| excerpt.began);
         let [clear, band, unknown, breach] = self.seconds;
         let mut reasons: Vec<_> = self

@@ -14,6 +14,7 @@
 //! | `by_hand` | traffic is moved by hand, and by other systems |
 //! | `replay` | what was missed is fetched as it was |
 //! | `files` | a file in Prometheus' place says what Prometheus says |
+//! | `history` | what would have happened over days |
 //! | `preflight` | what would not work tonight is said this afternoon |
 //! | `crashes` | it is killed at every point of a rollback |
 //! | `restarts` | what a restart keeps |
@@ -27,6 +28,7 @@ mod by_hand;
 mod crashes;
 mod faults;
 mod files;
+mod history;
 mod keeps_still;
 mod life;
 mod outages;
@@ -55,6 +57,7 @@ pub fn trials() -> Vec<Story> {
         signals::trials(),
         life::trials(),
         replay::trials(),
+        history::trials(),
         preflight::trials(),
         crashes::trials(),
         restarts::trials(),
