@@ -102,8 +102,10 @@ impl Layers {
     /// cannot make.
     fn takes(&self, keys: &[String]) -> Result<(), String> {
         if !keys.iter().all(|key| is_plain_key(key)) {
-            return Err("is no path of a setting; it is made of keys with dots between them, and cannot reach into a list"
-                .to_owned());
+            return Err(
+                "is no path of a setting; it is made of keys with dots between them, and cannot reach into a list"
+                    .to_owned(),
+            );
         }
         let (Some(name), "guards") = (keys.get(1), keys[0].as_str()) else { return Ok(()) };
         let guards = self.keys_at(&Path::root().key("guards"));

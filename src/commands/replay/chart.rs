@@ -161,7 +161,13 @@ fn bands(svg: &mut String, chart: &Chart<'_>, frame: &Frame) {
 fn times(svg: &mut String, frame: &Frame) {
     let length = (frame.to - frame.from) as i64;
     let step = TIME_STEPS.into_iter().find(|step| length / step < MOST_TIMES).unwrap_or(TIME_STEPS[12]);
-    let format = if step >= 86_400 { "%m-%d" } else if length > 86_400 { "%m-%d %H:%M" } else { "%H:%M" };
+    let format = if step >= 86_400 {
+        "%m-%d"
+    } else if length > 86_400 {
+        "%m-%d %H:%M"
+    } else {
+        "%H:%M"
+    };
     let bottom = TOP + SIGNAL + GAP + HELD;
     let mut at = (frame.from as i64).div_euclid(step) * step;
     while (at as f64) <= frame.to {

@@ -47,8 +47,12 @@ pub fn write(report: &Report) -> String {
         "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         STANDARD.encode(Sha256::digest(STYLE))
     );
-    let names: Vec<&str> = report.replays.iter().flat_map(|r| &r.guards).map(|g| g.guard.as_str()).take(1).collect();
-    let title = format!("Replay of {} from {}", names.join(", "), time(report.from));
+    let guards = report.replays.first().map_or(&[][..], |replay| &replay.guards);
+    let what = match guards {
+        [only] => only.guard.clone(),
+        several => count(several.len(), "guard", "guards"),
+    };
+    let title = format!("Replay of {what} from {}", time(report.from));
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\
@@ -161,9 +165,11 @@ fn tripped(guard: &GuardReport, trip: &Trip, id: &str, number: usize) -> String 
         let target = target(guard, id, &facts.name, trip.first_breach);
         format!("<a href=\"#{target}\">{}</a>", escaped(&facts.name))
     });
-    let pages = trip.pages.iter().skip(1).map(|page| {
-        format!("<li>{} {}: {}</li>", time(page.time), page.severity.as_str(), escaped(&page.summary))
-    });
+    let pages = trip
+        .pages
+        .iter()
+        .skip(1)
+        .map(|page| format!("<li>{} {}: {}</li>", time(page.time), page.severity.as_str(), escaped(&page.summary)));
     format!(
         "<tr id=\"{id}-t{number}\"><td class=\"when\">{}</td><td><span class=\"fired\">{}</span><br>{}</td><td>{}<br><span class=\"soft\">{}</span><ul>{}</ul></td></tr>\n",
         stamp(trip.time),
@@ -213,7 +219,8 @@ fn charted(page: &mut String, guard: &GuardReport, trigger: &TriggerReport, id: 
 }
 
 fn markers(guard: &GuardReport, trigger: &TriggerReport, id: &str) -> Vec<Marker> {
-    let trips = guard.trips.iter().enumerate().filter(|(_, trip)| trip.triggers.iter().any(|f| f.name == trigger.trigger));
+    let trips =
+        guard.trips.iter().enumerate().filter(|(_, trip)| trip.triggers.iter().any(|f| f.name == trigger.trigger));
     let trips = trips.map(|(number, trip)| Marker {
         at: trip.time,
         target: format!("{id}-t{number}"),
@@ -269,7 +276,9 @@ fn caption(trigger: &TriggerReport) -> String {
     let unknown = trigger.time.unknown.iter().map(|u| format!("{}: {}", seconds(u.seconds), u.example));
     parts.push(match trigger.time.unknown.is_empty() {
         true => "never unknown".to_owned(),
-        false => format!("unknown {} ({})", seconds(trigger.time.unknown_seconds), unknown.collect::<Vec<_>>().join("; ")),
+        false => {
+            format!("unknown {} ({})", seconds(trigger.time.unknown_seconds), unknown.collect::<Vec<_>>().join("; "))
+        }
     });
     let worst = match (&trigger.worst_text, trigger.worst_at) {
         (Some(text), Some(at)) => format!(" Worst {text} at {}.", time(at)),

@@ -80,12 +80,16 @@ pub fn replay(options: &cli::Replay) -> Result<(), Failure> {
     let report = report?;
     let text = match options.format {
         Format::Text => text::write(&report),
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&report).context("cannot write the report as JSON")?),
+        Format::Json => {
+            format!("{}\n", serde_json::to_string_pretty(&report).context("cannot write the report as JSON")?)
+        }
         Format::Html => html::write(&report),
     };
     match &options.out {
         None => print(&text),
-        Some(file) => Ok(fs::write(file, text).with_context(|| format!("cannot write the report to {}", file.display()))?),
+        Some(file) => {
+            Ok(fs::write(file, text).with_context(|| format!("cannot write the report to {}", file.display()))?)
+        }
     }
 }
 
@@ -94,9 +98,7 @@ fn task(options: &cli::Replay) -> Result<Task, Failure> {
     let mut wrong = Vec::new();
     let mut settings = settings(options, &mut wrong);
     let source = match (&options.input, settings.first()) {
-        (Some(file), Some(first)) => {
-            source::read(file, &first.settings.guards).map_err(|found| wrong.push(found)).ok()
-        }
+        (Some(file), Some(first)) => source::read(file, &first.settings.guards).map_err(|found| wrong.push(found)).ok(),
         _ => None,
     };
     for setting in &mut settings {

@@ -64,7 +64,12 @@ impl Run {
     }
 
     /// Since when it must tick so that its clocks at `from` are what they would be had it watched all the time.
-    pub fn begins(guards: &[config::Guard], evaluation: &config::Evaluation, step: Duration, from: Timestamp) -> Timestamp {
+    pub fn begins(
+        guards: &[config::Guard],
+        evaluation: &config::Evaluation,
+        step: Duration,
+        from: Timestamp,
+    ) -> Timestamp {
         Engine::new(engine_settings(guards, evaluation, step)).owed_since(from)
     }
 
@@ -176,8 +181,7 @@ impl Run {
     }
 
     fn told(&mut self, told: Notification, at: Timestamp) {
-        let page =
-            Page { time: told.time, event: told.event, severity: told.severity, summary: told.summary.clone() };
+        let page = Page { time: told.time, event: told.event, severity: told.severity, summary: told.summary.clone() };
         let Some(incident) = &told.incident else { return };
         let open = self.guards.iter_mut().flat_map(|g| &mut g.trips).rev().find(|trip| trip.incident == *incident);
         if let Some(trip) = open {
@@ -197,7 +201,9 @@ impl Run {
     fn tripped(&mut self, told: Notification, page: Page, at: Timestamp) {
         let incident = told.incident.unwrap_or_default();
         let story: Option<Incident> = self.engine.incidents().into_iter().find(|story| story.id == incident);
-        let Some(guard) = self.guards.iter_mut().find(|guard| Some(&*guard.name) == told.guard.as_deref()) else { return };
+        let Some(guard) = self.guards.iter_mut().find(|guard| Some(&*guard.name) == told.guard.as_deref()) else {
+            return;
+        };
         let triggers = match &story {
             Some(story) => story.triggers.clone(),
             None => told.trigger.into_iter().collect(),

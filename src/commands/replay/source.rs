@@ -113,7 +113,8 @@ pub fn read(path: &Path, guards: &[config::Guard]) -> Result<Source, String> {
         file::Kind::Csv => Csv::parse(&text, guards).map(Source::Csv),
     };
     read.map_err(|problems| {
-        let lines = problems.iter().map(|problem| format!("error: {}:{}: {}", path.display(), problem.line, problem.text));
+        let lines =
+            problems.iter().map(|problem| format!("error: {}:{}: {}", path.display(), problem.line, problem.text));
         lines.collect::<Vec<_>>().join("\n")
     })
 }

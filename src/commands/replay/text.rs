@@ -110,10 +110,9 @@ pub fn deed(trip: &Trip) -> String {
 
 /// How a trip came and went: `5 m after the first breach; the trouble lasted 12 m`.
 pub fn course(trip: &Trip) -> String {
-    let lasted = trip.lasted_seconds.map_or_else(
-        || "not over by the end".to_owned(),
-        |lasted| format!("the trouble lasted {}", seconds(lasted)),
-    );
+    let lasted = trip
+        .lasted_seconds
+        .map_or_else(|| "not over by the end".to_owned(), |lasted| format!("the trouble lasted {}", seconds(lasted)));
     let before = if trip.before_from { "before the beginning; " } else { "" };
     format!("{before}{} after the first breach; {lasted}", seconds(trip.time_to_trip_seconds))
 }
@@ -185,7 +184,8 @@ pub fn rows(guard: &GuardComparison) -> Vec<(&'static str, String, String)> {
 /// What differs in a guard's trips, a line each.
 pub fn differences(guard: &GuardComparison) -> Vec<String> {
     let both = guard.both.iter().filter(|pair| pair.a != pair.b).map(|pair| {
-        let (first, by) = if pair.b_later_seconds < 0.0 { ("B", -pair.b_later_seconds) } else { ("A", pair.b_later_seconds) };
+        let (first, by) =
+            if pair.b_later_seconds < 0.0 { ("B", -pair.b_later_seconds) } else { ("A", pair.b_later_seconds) };
         format!("{first} trips {} earlier: A at {}, B at {}", seconds(by), time(pair.a), time(pair.b))
     });
     let only = |which: &'static str, trips: &[super::compare::One]| {

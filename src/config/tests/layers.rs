@@ -120,7 +120,10 @@ fn what_is_typed_wins_over_all() {
     assert_eq!(settings.evaluation.interval, Duration::from_secs(30), "the later one");
     assert_eq!(settings.evaluation.blind_after, Duration::from_secs(180));
     let guard = &settings.guards[0];
-    assert_eq!(guard.engine.triggers.iter().find(|t| t.name == "error_rate").unwrap().hold_for, Duration::from_secs(120));
+    assert_eq!(
+        guard.engine.triggers.iter().find(|t| t.name == "error_rate").unwrap().hold_for,
+        Duration::from_secs(120)
+    );
     assert_eq!(guard.engine.rollback.percentages, [10]);
     assert_eq!(guard.vars["Zone"], "A=b", "the case is kept, and only the first = parts");
 }

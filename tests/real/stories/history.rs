@@ -65,9 +65,7 @@ fn past(start: i64) -> String {
         let _ = writeln!(failed, "istio_requests_total{{{labels},response_code=\"503\"}} {bad} {at}");
         let _ = writeln!(share, "ripcord_traffic_percentage{{guard=\"{GUARD}\"}} 25 {at}");
     }
-    format!(
-        "# TYPE istio_requests counter\n{fine}{failed}# TYPE ripcord_traffic_percentage gauge\n{share}# EOF\n"
-    )
+    format!("# TYPE istio_requests counter\n{fine}{failed}# TYPE ripcord_traffic_percentage gauge\n{share}# EOF\n")
 }
 
 /// The configuration: error rate over the windows of the strategy, and a query whose text is hostile.
@@ -166,10 +164,8 @@ async fn a_page_for_the_browser_stands_alone(world: World) -> anyhow::Result<()>
     let page = std::fs::read_to_string(&out)?;
     // Prometheus' own address is shown as text, and nothing else is an address.
     let page = page.replace(&prometheus.url(), "");
-    for outside in ["http:", "https:", "src=", "url(h", "@import", "<link", "<script", "<img"] {
-        let text = page.matches("&lt;img src=").count();
-        let ours = if outside == "src=" { text } else { 0 };
-        ensure!(page.matches(outside).count() == ours, "{outside} is in the page");
+    for outside in ["http:", "https:", "url(h", "@import", "<link", "<script", "<img"] {
+        ensure!(!page.contains(outside), "{outside} is in the page");
     }
     ensure!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "the reason of the query that failed is not there");
     ensure!(page.contains("<svg viewBox") && page.contains("Around the trip"), "no charts");
@@ -240,7 +236,10 @@ async fn what_is_typed_wrong_is_said_at_once(world: World) -> anyhow::Result<()>
         ensure!(ended.stderr.contains(said), "{said} is not said: {}", ended.stderr);
     }
     let ended = replay(&world, &config, &["--from", "-1h", "--guard", "nobody"]).await?;
-    ensure!(ended.code() == 2 && ended.stderr.contains("--guard nobody: there is no such guard; there are: terminal"), "{ended:?}");
+    ensure!(
+        ended.code() == 2 && ended.stderr.contains("--guard nobody: there is no such guard; there are: terminal"),
+        "{ended:?}"
+    );
     let ended = replay(&world, &config, &["--from", "yesterday"]).await?;
     ensure!(ended.code() == 2, "{ended:?}");
     Ok(())
