@@ -126,7 +126,7 @@ fn reach(settings: &TriggerSettings, buckets: &[Bucket]) -> (f64, f64) {
     };
     // A little room, so that a line at the edge is seen.
     let room = (high - low).max(1e-9) * 0.05;
-    (low - if low < 0.0 || low > 0.0 { room } else { 0.0 }, high + room)
+    (if low == 0.0 { low } else { low - room }, high + room)
 }
 
 /// What was said, as the background: runs of buckets that say the same.
@@ -138,7 +138,7 @@ fn bands(svg: &mut String, chart: &Chart<'_>, frame: &Frame) {
         let run = buckets[index..].iter().take_while(|b| b.band == buckets[index].band).count();
         let class = match buckets[index].band {
             Band::Clear => None,
-            Band::Band => Some(("band", "between the levels")),
+            Band::Between => Some(("band", "between the levels")),
             Band::Unknown => Some(("unknown", "unknown")),
             Band::Breach => Some(("breach", "in breach")),
         };

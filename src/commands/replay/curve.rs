@@ -13,7 +13,7 @@ pub enum Band {
     /// Clear, or nothing at all.
     Clear,
     /// Between the levels.
-    Band,
+    Between,
     /// Unknown.
     Unknown,
     /// In breach.
@@ -25,7 +25,7 @@ impl Band {
     pub fn of(verdict: Option<&Verdict>) -> Self {
         match verdict {
             Some(Verdict::Clear) => Self::Clear,
-            Some(Verdict::Band) => Self::Band,
+            Some(Verdict::Band) => Self::Between,
             Some(Verdict::Breach) => Self::Breach,
             Some(Verdict::Unknown(_)) | None => Self::Unknown,
         }

@@ -72,7 +72,7 @@ impl Fetch {
                 outcomes.iter().enumerate().filter(|(_, outcome)| !outcome.is_ok()).map(|(index, _)| index).collect();
             let news = failed.difference(&self.hopeless).next().is_some();
             let nothing = failed.len() == outcomes.len() && !outcomes.is_empty();
-            if !news && !nothing || attempt == ATTEMPTS && !nothing {
+            if !nothing && (!news || attempt == ATTEMPTS) {
                 self.hopeless = failed;
                 return Ok(Fetched { range, shares: self.shares(instants).await });
             }

@@ -166,10 +166,13 @@ fn table(out: &mut String, guard: &GuardReport) {
     }
 }
 
+/// One figure in words.
+type InWords = fn(&Figures) -> String;
+
 /// The rows of a comparison: what, by A, by B.
 pub fn rows(guard: &GuardComparison) -> Vec<(&'static str, String, String)> {
-    let cell = |figures: Option<&Figures>, what: fn(&Figures) -> String| figures.map_or("-".to_owned(), what);
-    let rows: [(&'static str, fn(&Figures) -> String); 7] = [
+    let cell = |figures: Option<&Figures>, what: InWords| figures.map_or("-".to_owned(), what);
+    let rows: [(&'static str, InWords); 7] = [
         ("rollbacks", |f| f.rollbacks.to_string()),
         ("pages besides", |f| f.pages.to_string()),
         ("near misses", |f| f.near_misses.to_string()),
