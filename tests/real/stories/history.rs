@@ -68,6 +68,15 @@ fn past(start: i64) -> String {
     format!("# TYPE istio_requests counter\n{fine}{failed}# TYPE ripcord_traffic_percentage gauge\n{share}# EOF\n")
 }
 
+/// The same as a table.
+fn table(start: i64) -> String {
+    let rows = (0..SCRAPES).filter(|n| !GAP.contains(n)).map(|n| {
+        let failed = if INCIDENT.contains(&n) || NEARLY.contains(&n) { REQUESTS / 20 } else { 0 };
+        format!("{},{REQUESTS},{failed},25\n", start + n * SCRAPE)
+    });
+    format!("time,requests,failed,share\n{}", rows.collect::<String>())
+}
+
 /// The configuration: error rate over the windows of the strategy, and a query whose text is hostile.
 fn config(world: &World, url: &str) -> Config {
     let error_rate = json!({
@@ -179,6 +188,12 @@ async fn a_file_tells_the_same(world: World) -> anyhow::Result<()> {
     // Nobody answers there.
     let config = config(&world, "http://127.0.0.1:9/");
     check(&facts(&replay(&world, &config, &["--input", &samples, "--format", "json"]).await?)?, start)?;
+    let table = world.write("night.csv", &table(start))?.display().to_string();
+    let report = facts(&replay(&world, &config, &["--input", &table, "--format", "json"]).await?)?;
+    let trips = &report["replays"][0]["guards"][0]["trips"];
+    ensure!(trips.as_array().is_some_and(|trips| trips.len() == 1) && trips[0]["from_percentage"] == 25, "{trips:#}");
+    let tripped = time(&trips[0]["time"])? - (start + INCIDENT.start * SCRAPE);
+    ensure!((315..=405).contains(&tripped), "it trips {tripped} s after the first failure");
     let broken = world.write("broken.prom", "istio_requests_total{a=\"b\" 1\nup one 1700000000\n")?;
     let ended = replay(&world, &config, &["--input", &broken.display().to_string()]).await?;
     ensure!(ended.code() == 2 && ended.stdout.is_empty(), "{ended:?}");
