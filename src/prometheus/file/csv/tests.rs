@@ -12,6 +12,8 @@ const SHOP: &str = r#"
       other: {signal: latency, degraded_by: 50%, baseline: {control: {match: {destination_workload: old}}}}
       load: {signal: throughput, degraded_by: 30%, baseline: {offset: 10m}, action: page}
       memory: {promql: 'max(memory)', above: 128}
+      routes: {signal: client_error_rate, rises_by: 5%, baseline: {offset: 10m}}
+      budget: {signal: error_rate, slo: {objective: 99.9%, burn_rates: [{above: 14.4, window: 10m, confirm_window: 2m}]}}
 "#;
 
 fn guards(names: &[&str]) -> Vec<Guard> {
@@ -89,6 +91,24 @@ fn rows_become_readings() {
     // Before everything.
     let of = readings("03:00:00");
     assert!(of.values().all(|reading| reading.window == Err(Unknown::NoSeries)), "{of:?}");
+}
+
+#[test]
+fn client_errors_and_burn_rates_have_counts_of_their_own() {
+    let guards = guards(&["shop"]);
+    let text = "time,requests,failed,client_errors\n1767322860,400,4,20\n1767322920,100,3,1\n1767322980,100,2,2\n";
+    let table = Csv::parse(text, &guards).unwrap();
+    let readings = |time| table.readings(&guards, at(time)).remove("shop").unwrap();
+    let counts = |failed, total| Ok(Evidence::Counts { failed, total });
+    let of = readings("03:03:00");
+    assert_eq!(of["routes"].window, counts(23.0, 600.0));
+    assert_eq!(of["budget"].burn, [(counts(9.0, 600.0), counts(5.0, 200.0))]);
+    // Ten minutes before, 20 of 400 were; and 5 % is told from 200 requests.
+    assert_eq!(readings("03:11:00")["routes"].baseline, Some(Ok(0.05)));
+    // Later, 3 of 200; and then only the last row's 100 requests.
+    assert_eq!(readings("03:16:30")["routes"].baseline, Some(Ok(0.015)));
+    let few = Unknown::TooFewRequests { requests: 100.0, needed: 200.0 };
+    assert_eq!(readings("03:17:30")["routes"].baseline, Some(Err(few)));
 }
 
 #[test]
