@@ -53,6 +53,9 @@ enum Command {
     Backup(Backup),
     /// Put the objects of a folder back as they were
     Restore(Restore),
+    /// Record what triggers are compared with, list it, go back
+    #[command(subcommand)]
+    Baseline(Baseline),
 }
 
 /// Options of `run`.
@@ -397,6 +400,92 @@ pub struct Restore {
     pub output: Output,
 }
 
+/// What to do with recorded baselines.
+#[derive(Debug, Subcommand)]
+pub enum Baseline {
+    /// Measure over a period of the past, show what that changes, and compare with it from now on
+    Record(BaselineRecord),
+    /// Show what is recorded, how old it is, and the versions before
+    List(BaselineList),
+    /// Go back to a version that is kept
+    Use(BaselineUse),
+}
+
+/// Who keeps baselines.
+#[derive(Debug, Args)]
+pub struct Keeping {
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    /// Have the daemon at this address keep it; without it this process writes the state, which needs no running daemon
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// File with the daemon's bearer token [default: http.token_file of the configuration]
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub token_file: Option<PathBuf>,
+    /// You know that no daemon runs: take its state over although it was written a moment ago
+    #[arg(long, conflicts_with = "url")]
+    pub take_over: bool,
+}
+
+/// Options of `baseline record`.
+#[derive(Debug, Args)]
+pub struct BaselineRecord {
+    /// Only the triggers of this guard; may be given several times
+    #[arg(long = "guard", short, value_name = "NAME")]
+    pub guards: Vec<String>,
+    /// Measure over this much of the past [default: each trigger's baseline.recorded.over]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub over: Option<Duration>,
+    /// The end of the period: now, or a time like 2026-01-02T03:04:05Z
+    #[arg(long, value_name = "TIME", default_value = "now", value_parser = time)]
+    pub to: When,
+    /// Measure and show, record nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask for a confirmation
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    /// Who keeps them.
+    pub keeping: Keeping,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// An instant that was typed; none for now.
+#[derive(Debug, Clone, Copy)]
+pub struct When(pub Option<jiff::Timestamp>);
+
+/// Options of `baseline list`.
+#[derive(Debug, Args)]
+pub struct BaselineList {
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    /// Ask the daemon at this address; without it the state of the configuration is read
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Options of `baseline use`.
+#[derive(Debug, Args)]
+pub struct BaselineUse {
+    /// The guard
+    pub guard: String,
+    /// The trigger
+    pub trigger: String,
+    /// Which of its versions, as `ripcord baseline list` numbers them
+    pub version: u32,
+    #[command(flatten)]
+    /// Who keeps them.
+    pub keeping: Keeping,
+}
+
 /// How a result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -419,6 +508,14 @@ fn moment(text: &str) -> Result<Moment, String> {
     }
     let at = text.parse().map_err(|_| format!("{text:?} is no time; write now, -7d or 2026-01-02T03:04:05Z"))?;
     Ok(Moment::At(at))
+}
+
+/// An instant; none for now.
+fn time(text: &str) -> Result<When, String> {
+    if text == "now" {
+        return Ok(When(None));
+    }
+    text.parse().map(|at| When(Some(at))).map_err(|_| "write now, or a time like 2026-01-02T03:04:05Z".to_owned())
 }
 
 fn service_account(text: &str) -> Result<ServiceAccount, String> {
@@ -450,6 +547,9 @@ pub fn main() -> ExitCode {
         Command::Resume(options) => commands::ask(&options, "resume", None),
         Command::Backup(options) => commands::backup(&options),
         Command::Restore(options) => commands::restore(&options),
+        Command::Baseline(Baseline::Record(options)) => commands::baseline_record(&options),
+        Command::Baseline(Baseline::List(options)) => commands::baseline_list(&options),
+        Command::Baseline(Baseline::Use(options)) => commands::baseline_use(&options),
         Command::Pause(options) => commands::ask(&options.guard, "pause", Some(options.length)),
     };
     match done {

@@ -1,6 +1,7 @@
 //! The commands that talk to a running daemon: `status`, `ack`, `rearm`, `pause`, `resume`.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -9,11 +10,11 @@ use reqwest::Url;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::cli::{self, OneGuard, Output};
-use crate::config::{self, SecretFile};
-use crate::engine::duration_in_words;
+use crate::cli::{self, Configured, OneGuard, Output};
+use crate::config::{self, SecretFile, Settings};
+use crate::engine::{RecordedBaselines, duration_in_words, period_in_words};
 
-use super::{Failure, print, runtime};
+use super::{Failure, load_apart, print, runtime};
 
 /// How long the daemon may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -52,6 +53,23 @@ pub fn ask(options: &OneGuard, command: &str, length: Option<Duration>) -> Resul
         _ => "done".to_owned(),
     };
     print(&format!("{guard}: {done}\n"))
+}
+
+/// The file of the daemon's token: as it is given, or as the configuration names it.
+pub(super) fn token_file(given: Option<&Path>, configured: &Configured) -> Result<Option<PathBuf>, Failure> {
+    if let Some(given) = given {
+        return Ok(Some(given.to_owned()));
+    }
+    let needed =
+        "--url needs --token-file with the API's token, or a configuration (--config) that has http.token_file";
+    match load_apart(configured) {
+        Ok(Settings { http: config::Http { token_file: Some(file), .. }, .. }) => Ok(Some(file.0)),
+        Ok(_) => Err(Failure::BadInput(needed.to_owned())),
+        Err(Failure::BadInput(why)) => {
+            Err(Failure::BadInput(format!("{needed}. The configuration says nothing:\n{why}")))
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// One request. `path` holds the path's parts, which are escaped.
@@ -160,6 +178,9 @@ fn table(status: &Value, now: Timestamp) -> String {
                 text(&trigger["threshold_text"]),
                 text(&trigger["text"]),
             ));
+            if let Some(source) = trigger["baseline_source"].as_str() {
+                line(format!("  {:<16} baseline {source}{}", "", age(&trigger["recorded"], now)));
+            }
         }
     }
     for queue in status["receivers"].as_array().into_iter().flatten() {
@@ -175,6 +196,14 @@ fn table(status: &Value, now: Timestamp) -> String {
         line(format!("  {}", text(&lost["reason"])));
     }
     out
+}
+
+/// How old a recorded baseline is.
+fn age(recorded: &Value, now: Timestamp) -> String {
+    let Ok(recorded) = serde_json::from_value::<RecordedBaselines>(recorded.clone()) else { return String::new() };
+    let Some(current) = recorded.current() else { return String::new() };
+    let too_old = if recorded.is_too_old(now) { ", TOO OLD: ripcord baseline record" } else { "" };
+    format!(", {} old{too_old}", period_in_words(current.age(now)))
 }
 
 /// What is going on with a guard, and what a person can do about it.

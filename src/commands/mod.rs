@@ -1,11 +1,13 @@
 //! One file or folder per subcommand, and what they share: `folder` (backups), `patience` (saying what is waited for), `scratch` (temporary
-//! files).
+//! files), `here` (a daemon in this process).
 
 mod backup;
+mod baseline;
 mod check;
 mod control;
 mod demo;
 mod folder;
+mod here;
 mod moving;
 mod patience;
 mod preflight;
@@ -21,6 +23,7 @@ use crate::cli::Configured;
 use crate::config::{self, Finding, LoadOptions, Settings};
 
 pub use backup::backup;
+pub use baseline::{list as baseline_list, record as baseline_record, use_version as baseline_use};
 pub use check::check;
 pub use control::{ask, status};
 pub use demo::demo;

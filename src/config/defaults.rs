@@ -72,6 +72,12 @@ pub const HOLD_FOR: Duration = Duration::from_secs(5 * 60);
 /// reset the clock, short against the hold.
 pub const CLEAR_FOR_PART: u32 = 5;
 
+/// The period that a baseline is recorded over: a week has every hour of every weekday once, and Prometheus keeps 15 days by default.
+pub const RECORDED_OVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// From which age on a recorded baseline is too old: most services are another one after a month of releases and of growth.
+pub const RECORDED_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The quantile of a latency: the one that the migration plan judges by.
 pub const QUANTILE: f64 = 0.95;
 

@@ -123,7 +123,15 @@ shape! {
         fixed: Scalar,
         offset: Duration,
         control: Control,
-        recorded: Anything,
+        recorded: Recording,
+    }
+}
+
+shape! {
+    /// `baseline.recorded`
+    Recording {
+        over: Duration,
+        max_age: Duration,
     }
 }
 
@@ -332,17 +340,7 @@ shape! {
     }
 }
 
-/// Something that this version knows by name only.
-#[derive(Debug, Clone)]
-pub(super) struct Anything;
-
-impl Read for Anything {
-    fn read(_: &Node, _: &mut Problems) -> Option<Self> {
-        Some(Self)
-    }
-}
-
-impl Over for Anything {}
+impl Over for Recording {}
 impl Over for Baseline {}
 impl Over for BasicAuth {}
 impl Over for Tls {}

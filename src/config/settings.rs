@@ -106,6 +106,16 @@ pub enum MetricNames {
     IngressNginx,
 }
 
+impl MetricNames {
+    /// The names as a configuration writes them.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Istio => "istio",
+            Self::IngressNginx => "ingress_nginx",
+        }
+    }
+}
+
 /// What to measure for one trigger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
@@ -152,6 +162,22 @@ pub enum SignalKind {
 }
 
 impl SignalKind {
+    /// What is measured, as a text that differs when that does and never by itself: recorded baselines are told apart by it.
+    pub fn identity(&self) -> String {
+        let of = |word: &str, selector: &Selector| {
+            let side = if selector.caller { " caller" } else { "" };
+            format!("{word} {}{side} {}", selector.names.as_str(), selector.labels_text())
+        };
+        match self {
+            Self::ErrorRate(selector) => of("error_rate", selector),
+            Self::Availability(selector) => of("availability", selector),
+            Self::ClientErrorRate(selector) => of("client_error_rate", selector),
+            Self::Latency { selector, quantile } => of(&format!("latency {quantile}"), selector),
+            Self::Throughput(selector) => of("throughput", selector),
+            Self::Promql(query) => format!("promql {query}"),
+        }
+    }
+
     /// Which series it is made of; none for written PromQL, which says that itself.
     pub fn selector(&self) -> Option<&Selector> {
         match self {
@@ -176,6 +202,20 @@ pub struct Selector {
     pub caller: bool,
 }
 
+impl Selector {
+    /// The labels as PromQL has them: `{ingress="shop"}`.
+    fn labels_text(&self) -> String {
+        let labels: Vec<_> = self.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        format!("{{{}}}", labels.join(","))
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.names.as_str(), self.labels_text())
+    }
+}
+
 /// What a degradation compares with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Baseline {
@@ -185,6 +225,17 @@ pub enum Baseline {
     Offset(Duration),
     /// The same signal of other series at the same time.
     Control(Selector),
+    /// What `ripcord baseline record` took from the past.
+    Recorded(Recording),
+}
+
+/// How a baseline is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recording {
+    /// The period that it is measured over.
+    pub over: Duration,
+    /// From which age on it is too old.
+    pub max_age: Duration,
 }
 
 /// One way in which a guard's share is set.

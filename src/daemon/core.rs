@@ -85,6 +85,11 @@ impl Core {
         &self.engine
     }
 
+    /// Measures against the recorded baselines that the leader has.
+    pub fn borrow_baselines(&mut self, leader: &Engine) {
+        self.engine.borrow_baselines(leader);
+    }
+
     /// Hands one input to the engine.
     pub fn handle(&mut self, input: Input, now: Timestamp, at: Instant, post: &dyn Post) -> Vec<Effect> {
         let actions = self.engine.handle(input, now);

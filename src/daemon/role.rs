@@ -128,6 +128,9 @@ impl Daemon {
         }
         let settings = self.world.borrow().engine_settings(self.dry_run);
         self.written_by_the_leader = memory.map(|memory| Engine::remembered(settings, memory, self.clock.now()));
+        if let Some(written) = &self.written_by_the_leader {
+            self.core.borrow_baselines(written);
+        }
         self.dirty = true;
     }
 }

@@ -128,6 +128,9 @@ pub struct TriggerFacts {
     /// What the value was compared with, in the signal's own unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<f64>,
+    /// Where that comes from, in words: `fixed`, `recorded 2026-01-02, 7d, 120345 requests, version 3`, `a day ago`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_source: Option<String>,
     /// The value in words: `3.1 %`, `+62 % (195 ms, baseline 120 ms)`.
     pub text: String,
 }
@@ -319,6 +322,15 @@ pub enum Record {
         /// Whether it would.
         ready: bool,
         /// Why not, or what is worth a look.
+        detail: String,
+    },
+    /// A trigger compares with another recorded baseline from now on.
+    Baseline {
+        /// The guard.
+        guard: String,
+        /// The trigger.
+        trigger: String,
+        /// The baseline, in words.
         detail: String,
     },
     /// A step of the migration ended: `shifted`, `failed`, `cut_short`.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::action::TriggerFacts;
 use super::input::Unknown;
 use super::settings::{Measure, TriggerSettings};
@@ -18,6 +20,8 @@ pub struct Assessment {
     pub value: Option<f64>,
     /// What it was compared with, in the signal's own unit.
     pub baseline: Option<f64>,
+    /// When that was recorded, where it was.
+    pub recorded_at: Option<Timestamp>,
     /// The threshold that held.
     pub threshold: f64,
     /// What the value is made of; absent where it is not known.
@@ -68,18 +72,22 @@ pub(super) enum Why {
 
 impl Basis {
     /// In words, as the trigger's measure says it.
-    fn text(self, settings: &TriggerSettings) -> String {
+    fn text(self, settings: &TriggerSettings, recorded_at: Option<Timestamp>) -> String {
         match self {
             Self::Counted { ratio, failed, total, .. } => {
                 let ratio = if settings.measure == Measure::Availability { 1.0 - ratio } else { ratio };
                 words::counted(words::percent(ratio), failed, total)
             }
             Self::Burn { rate, ratio, failed, total, window } => words::burn(rate, ratio, failed, total, window),
-            Self::Rise { rise, ratio, total, base, .. } => words::rise(rise, ratio, total, base),
+            Self::Rise { rise, ratio, total, base, .. } => {
+                let base = words::baseline(words::percent(base), settings, recorded_at);
+                words::rise(rise, ratio, total, &base)
+            }
             Self::Plain { value } => words::quantity(value, settings.unit),
             Self::Degraded { worse, now, base } => {
                 let shown = if settings.measure == Measure::ValueDrop { -worse } else { worse };
-                words::degradation(shown, now, base, settings.unit)
+                let base = words::baseline(words::quantity(base, settings.unit), settings, recorded_at);
+                words::degradation(shown, now, &base, settings.unit)
             }
         }
     }
@@ -92,13 +100,14 @@ impl Assessment {
     }
 
     pub(super) fn unknown(why: Unknown, threshold: f64) -> Self {
-        Self { verdict: Verdict::Unknown(why), value: None, baseline: None, threshold, basis: None, why: Why::Unknown }
+        let verdict = Verdict::Unknown(why);
+        Self { verdict, value: None, baseline: None, recorded_at: None, threshold, basis: None, why: Why::Unknown }
     }
 
     /// The value in words: `3.1 % (31 of 1000 requests failed)`.
     pub fn text(&self, settings: &TriggerSettings) -> String {
         match (&self.verdict, self.basis) {
-            (_, Some(basis)) => basis.text(settings),
+            (_, Some(basis)) => basis.text(settings, self.recorded_at),
             (Verdict::Unknown(unknown), None) => unknown.to_string(),
             (_, None) => String::new(),
         }
@@ -114,13 +123,17 @@ impl Assessment {
             (Why::InsideWindow, _) => "inside the clear level over the window",
             (Why::Between | Why::Unknown | Why::UnknownConfirm, _) => "between the threshold and the clear level",
             (Why::Still(confirm), _) => {
-                return format!("beyond the threshold over the window, and still ({})", confirm.text(settings));
+                return format!(
+                    "beyond the threshold over the window, and still ({})",
+                    confirm.text(settings, self.recorded_at)
+                );
             }
             (Why::OverByNow(confirm), _) => {
-                return format!("over by now: {} in the confirm window", confirm.text(settings));
+                let confirm = confirm.text(settings, self.recorded_at);
+                return format!("over by now: {confirm} in the confirm window");
             }
             (Why::NotStill(confirm), _) => {
-                let confirm = confirm.text(settings);
+                let confirm = confirm.text(settings, self.recorded_at);
                 return format!("beyond the threshold over the window, {confirm} in the confirm window");
             }
             (Why::Few { requests, failed, bound, threshold, window, breach }, _) => {
@@ -139,6 +152,7 @@ impl Assessment {
             threshold_text: words::threshold(settings, self.threshold),
             held_seconds: held.unwrap_or_default().as_secs_f64(),
             baseline: self.baseline,
+            baseline_source: None,
             text: self.text(settings),
         }
     }

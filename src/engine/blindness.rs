@@ -26,9 +26,15 @@ pub(super) struct Blindness {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Story {
+pub(super) struct Story {
     id: String,
     pages: u32,
+}
+
+impl Story {
+    pub fn begin(id: String) -> Self {
+        Self { id, pages: 0 }
+    }
 }
 
 /// A trigger that has been unknown for too long.
@@ -118,10 +124,10 @@ impl Blindness {
             }
         }
         for (severity, found) in newly {
-            let story = self.stories.entry(severity).or_insert_with(|| Story {
-                id: incident::id(&format!("watchdog-blind-{}", severity.as_str()), at),
-                pages: 0,
-            });
+            let story = self
+                .stories
+                .entry(severity)
+                .or_insert_with(|| Story::begin(incident::id(&format!("watchdog-blind-{}", severity.as_str()), at)));
             actions.push(Action::Journal);
             actions.push(Action::Notify(blind(story, severity, &found, blind_after, now)));
         }
@@ -177,7 +183,7 @@ fn blind(story: &mut Story, severity: Severity, found: &[Found], after: Duration
 }
 
 /// The first few, and how many more there are.
-fn named(all: impl ExactSizeIterator<Item = String>, between: &str) -> String {
+pub(super) fn named(all: impl ExactSizeIterator<Item = String>, between: &str) -> String {
     let more = all.len().saturating_sub(NAMED);
     let mut text = all.take(NAMED).collect::<Vec<_>>().join(between);
     if more > 0 {
@@ -186,7 +192,7 @@ fn named(all: impl ExactSizeIterator<Item = String>, between: &str) -> String {
     text
 }
 
-fn page(
+pub(super) fn page(
     story: &mut Story,
     event: Event,
     severity: Severity,

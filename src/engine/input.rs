@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
+use super::recorded::Measurement;
 
 /// Everything that can happen to the engine. The set is closed: what is not here cannot influence a decision.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,6 +159,10 @@ pub enum Unknown {
     Stale(Duration),
     /// The baseline is not known.
     Baseline(Box<Unknown>),
+    /// No baseline is recorded yet.
+    NotRecorded,
+    /// The baselines that are recorded are of something else than is measured.
+    RecordedOfOther,
     /// Nothing was measured for it at this tick.
     NotObserved,
     /// The cluster could not be read, or what it holds is no share.
@@ -180,6 +185,7 @@ impl Unknown {
             Self::Warning(_) => "warning",
             Self::Stale(_) => "stale",
             Self::Baseline(_) => "baseline",
+            Self::NotRecorded | Self::RecordedOfOther => "not_recorded",
             Self::NotObserved => "not_observed",
             Self::Cluster(_) => "cluster",
             Self::TooEarly => "too_early",
@@ -219,7 +225,14 @@ impl fmt::Display for Unknown {
             Self::TimedOut(after) => write!(f, "Prometheus did not answer within {after:?}"),
             Self::Warning(w) => write!(f, "Prometheus warned about its answer: {w}"),
             Self::Stale(age) => write!(f, "the data is {age:?} old"),
-            Self::Baseline(inner) => write!(f, "the baseline is not known: {inner}"),
+            Self::Baseline(inner) => match **inner {
+                Self::NotRecorded | Self::RecordedOfOther => inner.fmt(f),
+                _ => write!(f, "the baseline is not known: {inner}"),
+            },
+            Self::NotRecorded => f.write_str("no baseline is recorded yet: run ripcord baseline record"),
+            Self::RecordedOfOther => f.write_str(
+                "the recorded baseline is of other series or of another quantile: run ripcord baseline record",
+            ),
             Self::NotObserved => f.write_str("not measured at this tick"),
             Self::Cluster(e) => write!(f, "the cluster could not be read: {e}"),
             Self::TooEarly => f.write_str("the window still reaches back to before the change"),
@@ -260,6 +273,28 @@ pub enum Command {
     Resume,
     /// A person has seen the incident: stop retrying, stop escalating.
     Acknowledge,
+    /// Compare with these baselines from now on.
+    RecordBaselines {
+        /// One for each trigger that gets one.
+        baselines: Vec<NewBaseline>,
+    },
+    /// Compare with a baseline that was recorded before.
+    UseBaseline {
+        /// The trigger.
+        trigger: String,
+        /// Which of its versions.
+        version: u32,
+    },
+}
+
+/// A baseline that was measured for a trigger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewBaseline {
+    /// The trigger.
+    pub trigger: String,
+    /// What was measured.
+    #[serde(flatten)]
+    pub measured: Measurement,
 }
 
 /// Whether a guard's rollback would work, as it was tried.

@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::Severity;
+use super::ageing::Ageing;
 use super::blindness::Blindness;
 use super::guard::{GuardState, Pause, Unready};
 use super::incident::Incident;
 use super::input::SavedObject;
+use super::recorded::Recorded;
 use super::trigger::Clocks;
 
 /// Lines of an open incident's timeline that are kept where there is no room for more.
@@ -25,6 +27,8 @@ pub struct Memory {
     /// By the guards' names.
     pub(super) guards: BTreeMap<String, GuardMemory>,
     pub(super) blindness: Blindness,
+    #[serde(skip_serializing_if = "Ageing::is_over")]
+    pub(super) ageing: Ageing,
 }
 
 /// What is remembered of one guard.
@@ -48,6 +52,9 @@ pub(super) struct GuardMemory {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anew_since: Option<Timestamp>,
     pub told: u32,
+    /// The recorded baselines by the triggers' names, the last the latest. A trigger that is switched off or changed keeps its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub baselines: BTreeMap<String, Vec<Recorded>>,
     /// By the triggers' names.
     pub triggers: BTreeMap<String, TriggerMemory>,
 }
@@ -79,6 +86,12 @@ impl Memory {
     /// The state of a guard.
     pub fn state_of(&self, guard: &str) -> Option<GuardState> {
         self.guards.get(guard).map(|guard| guard.state)
+    }
+
+    /// The recorded baselines of a trigger, the last the latest.
+    pub fn baselines(&self, guard: &str, trigger: &str) -> &[Recorded] {
+        let of_guard = self.guards.get(guard).map(|guard| &guard.baselines);
+        of_guard.and_then(|baselines| baselines.get(trigger)).map_or(&[], Vec::as_slice)
     }
 
     /// Forgets what can be spared of the open incident that tells the longest story: a line of its timeline, but for the first and the

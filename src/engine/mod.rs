@@ -4,10 +4,12 @@
 //! - `input`: what it is told; `action`: what it asks for; `settings`: what it must know of the configuration
 //! - `trigger`: from a reading to a verdict, and the held clock; `assessment`: a verdict with its reasons; `low_traffic` and `baseline`: the formulas behind it
 //! - `guard`: the states of one guard; `incident`: its stories and their pages; `blindness`: what cannot be seen
+//! - `recorded`: baselines that were taken from the past; `ageing`: which of them are too old
 //! - `memory`: what an engine remembers, so that another can go on; `fingerprint`: whether a trigger is still the same
 //! - `status`: what it would say of itself; `words`: how numbers are said
 
 mod action;
+mod ageing;
 mod assessment;
 mod baseline;
 mod blindness;
@@ -17,6 +19,7 @@ mod incident;
 mod input;
 mod low_traffic;
 mod memory;
+mod recorded;
 mod settings;
 mod status;
 #[cfg(test)]
@@ -32,19 +35,23 @@ pub use action::{Action, ChangeOrder, Event, Notification, Record, RollbackFacts
 pub use guard::{GuardState, Watched};
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
 pub use input::{
-    Burn, ChangeReport, Command, Drift, Evidence, Input, Name, Observation, Problem, Progress, ReadinessReport,
-    Reading, SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
+    Burn, ChangeReport, Command, Drift, Evidence, Input, Name, NewBaseline, Observation, Problem, Progress,
+    ReadinessReport, Reading, SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
 };
 pub use low_traffic::{needed_for_quantile, needed_for_ratio};
 pub use memory::Memory;
+pub use recorded::{Counted, KEPT_BASELINES, Measurement, Recorded, RecordedBaselines};
 pub use settings::{
-    BurnRate, GuardSettings, Levels, Measure, RollbackSettings, Settings, Side, Stage, TriggerAction, TriggerSettings,
-    Unit,
+    BaselineSource, BurnRate, GuardSettings, Levels, Measure, RollbackSettings, Settings, Side, Stage, TriggerAction,
+    TriggerSettings, Unit,
 };
 pub use status::{GuardStatus, TriggerStatus, TriggerView};
 pub use trigger::Verdict;
 pub use words::duration as duration_in_words;
+pub use words::period as period_in_words;
+pub use words::quantity as quantity_in_words;
 
+use ageing::Ageing;
 use blindness::Blindness;
 use guard::{Guard, Rules};
 
@@ -59,6 +66,7 @@ pub struct Engine {
     blind_after: Duration,
     guards: Vec<Guard>,
     blindness: Blindness,
+    ageing: Ageing,
 }
 
 impl Engine {
@@ -69,6 +77,7 @@ impl Engine {
             blind_after: settings.blind_after,
             guards: settings.guards.into_iter().map(Guard::new).collect(),
             blindness: Blindness::default(),
+            ageing: Ageing::default(),
         }
     }
 
@@ -93,6 +102,7 @@ impl Engine {
         Memory {
             guards: self.guards.iter().map(|guard| (guard.name().to_owned(), guard.memory())).collect(),
             blindness: self.blindness.clone(),
+            ageing: self.ageing.clone(),
         }
     }
 
@@ -100,6 +110,7 @@ impl Engine {
     pub fn remembered(settings: Settings, mut memory: Memory, now: Timestamp) -> Self {
         let mut engine = Self::new(settings);
         engine.blindness = memory.blindness;
+        engine.ageing = memory.ageing;
         for guard in &mut engine.guards {
             if let Some(remembered) = memory.guards.remove(guard.name()) {
                 *guard = Guard::recall(guard.settings.clone(), remembered, now, engine.rules).0;
@@ -113,6 +124,7 @@ impl Engine {
     pub fn resume(settings: Settings, mut memory: Memory, now: Timestamp) -> (Self, Vec<Action>) {
         let mut engine = Self::new(settings);
         engine.blindness = memory.blindness;
+        engine.ageing = memory.ageing;
         let mut actions = Vec::new();
         for guard in &mut engine.guards {
             let Some(remembered) = memory.guards.remove(guard.name()) else { continue };
@@ -129,6 +141,15 @@ impl Engine {
         }
         let actions = engine.in_order(actions);
         (engine, actions)
+    }
+
+    /// Compares with the recorded baselines of another engine, where it has one: whoever stands by measures as the leader does.
+    pub fn borrow_baselines(&mut self, other: &Self) {
+        for guard in &mut self.guards {
+            if let Some(known) = other.guards.iter().find(|known| known.name() == guard.name()) {
+                guard.borrow_baselines(known);
+            }
+        }
     }
 
     /// Since when ticks are worth replaying: each guard takes those that it has not seen, and one of which nothing was ever seen looks
@@ -196,6 +217,7 @@ impl Engine {
         }
         if took.contains(&true) && tick.kind == TickKind::Live {
             actions.extend(self.blindness.tick(&mut self.guards, &took, self.blind_after, tick.at, now));
+            actions.extend(self.ageing.tick(&self.guards, now));
         }
         actions
     }

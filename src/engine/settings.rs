@@ -78,6 +78,8 @@ pub struct TriggerSettings {
     pub literal: bool,
     /// The unit of the measure, for the words.
     pub unit: Unit,
+    /// Where what it is compared with comes from; `None` for a trigger without a baseline.
+    pub baseline: Option<BaselineSource>,
 }
 
 /// What a trigger does when it fires.
@@ -120,6 +122,24 @@ pub enum Measure {
     ValueDegradation,
     /// `1 - now / baseline` of a value that is bad when it shrinks (throughput).
     ValueDrop,
+}
+
+/// Where a baseline comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BaselineSource {
+    /// The configuration has the number.
+    Fixed,
+    /// It was taken from a period of the past. The engine keeps it: a reading has none.
+    Recorded {
+        /// What is measured, as a text that only has to differ when that does: a baseline of other series is not used.
+        of: String,
+        /// From which age on a person is told that it is too old.
+        max_age: Duration,
+    },
+    /// The same signal this long ago.
+    Offset(Duration),
+    /// Other series at the same time, in words.
+    Control(String),
 }
 
 /// A rate at which an error budget is used up, and the two windows that must both see it.

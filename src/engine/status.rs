@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::guard::{Guard, GuardState, Trigger};
 use super::incident::Incident;
 use super::input::Problem;
-use super::settings::{Levels, TriggerAction, TriggerSettings};
+use super::recorded::RecordedBaselines;
+use super::settings::{Levels, TriggerAction, TriggerSettings, Unit};
 use super::trigger::Verdict;
 use super::words;
 
@@ -73,6 +74,15 @@ pub struct TriggerStatus {
     /// What the value is compared with, in the signal's own unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<f64>,
+    /// Where that comes from, in words: `fixed`, `recorded 2026-01-02, 7d, 120345 requests, version 3`, `a day ago`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_source: Option<String>,
+    /// The unit of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_unit: Option<Unit>,
+    /// What is recorded for it, where its baseline is a recorded one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<RecordedBaselines>,
     /// For how long a breach has been observed, in seconds.
     pub held_seconds: f64,
     /// For how long it must be, in seconds.
@@ -149,6 +159,9 @@ fn trigger(trigger: &Trigger) -> TriggerStatus {
         threshold,
         threshold_text: words::threshold(settings, threshold),
         baseline: assessment.and_then(|a| a.baseline),
+        baseline_source: settings.baseline_source(&trigger.recorded),
+        baseline_unit: settings.baseline.is_some().then_some(settings.unit),
+        recorded: settings.recorded(&trigger.recorded),
         held_seconds: trigger.clocks.held.unwrap_or_default().as_secs_f64(),
         for_seconds: settings.hold_for.as_secs_f64(),
         firing: trigger.firing.is_some(),

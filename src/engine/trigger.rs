@@ -148,6 +148,7 @@ impl TriggerSettings {
             value: window.map(|w| w.value),
             // Only a number may get into a page and the journal: JSON has no other.
             baseline: reading.baseline.as_ref().and_then(|b| b.as_ref().ok()).copied().filter(|b| b.is_finite()),
+            recorded_at: None,
             threshold: levels.threshold,
             basis: window.map(|w| w.basis),
             why,
@@ -185,7 +186,8 @@ impl TriggerSettings {
                 let window = window.ok();
                 let (value, basis) = (window.map(|w| w.value), window.map(|w| w.basis));
                 let threshold = rate.above;
-                worst = Some((rank, Assessment { verdict, value, baseline: None, threshold, basis, why }));
+                let (baseline, recorded_at) = (None, None);
+                worst = Some((rank, Assessment { verdict, value, baseline, recorded_at, threshold, basis, why }));
             }
         }
         worst.map_or_else(|| Assessment::nothing(self.levels.threshold), |(_, assessment)| assessment)

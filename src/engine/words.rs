@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::settings::{Measure, TriggerSettings, Unit};
+use jiff::Timestamp;
+
+use super::settings::{BaselineSource, Measure, TriggerSettings, Unit};
 
 /// The characters of a text from outside, an error of the API server say, that are kept and told: what went wrong stands at its beginning,
 /// and neither the journal nor a page has room for a dump.
@@ -44,8 +46,39 @@ pub fn quantity(value: f64, unit: Unit) -> String {
 }
 
 /// A degradation with both numbers behind it: `+62 % (195 ms, baseline 120 ms)`.
-pub fn degradation(worse: f64, now: f64, baseline: f64, unit: Unit) -> String {
-    format!("{} ({}, baseline {})", signed_percent(worse), quantity(now, unit), quantity(baseline, unit))
+pub fn degradation(worse: f64, now: f64, baseline: &str, unit: Unit) -> String {
+    format!("{} ({}, baseline {baseline})", signed_percent(worse), quantity(now, unit))
+}
+
+/// A baseline with where it comes from, as far as a page has room for it: `120 ms recorded 2026-01-02`, `120 ms a day ago`.
+pub fn baseline(value: String, settings: &TriggerSettings, recorded_at: Option<Timestamp>) -> String {
+    match (&settings.baseline, recorded_at) {
+        (Some(BaselineSource::Recorded { .. }), Some(recorded_at)) => format!("{value} recorded {}", day(recorded_at)),
+        (Some(BaselineSource::Offset(offset)), _) => format!("{value} {}", ago(*offset)),
+        (Some(BaselineSource::Control(series)), _) => format!("{value} of {series} at the same time"),
+        _ => value,
+    }
+}
+
+/// The day of an instant, in UTC: `2026-01-02`.
+pub fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// How long ago: `a day ago`, `7d ago`.
+pub fn ago(time: Duration) -> String {
+    if time == Duration::from_secs(24 * 3600) { "a day ago".to_owned() } else { format!("{} ago", period(time)) }
+}
+
+/// A long time, as a configuration writes it: `7d`, `41d3h`. Of more than a day the minutes are left out.
+pub fn period(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (days, hours) = (seconds / 86400, seconds % 86400 / 3600);
+    match (days, hours) {
+        (0, _) => span(time),
+        (_, 0) => format!("{days}d"),
+        _ => format!("{days}d{hours}h"),
+    }
 }
 
 /// A burn rate with what it comes from: `20x over 1h (2 % of 12000 requests failed)`.
@@ -55,8 +88,8 @@ pub fn burn(rate: f64, ratio: f64, failed: f64, total: f64, window: Duration) ->
 }
 
 /// A rise of a ratio with both numbers behind it: `+12 points (14 % of 900 requests, baseline 2 %)`.
-pub fn rise(rise: f64, ratio: f64, total: f64, base: f64) -> String {
-    format!("{} ({} of {total:.0} requests, baseline {})", points(rise), percent(ratio), percent(base))
+pub fn rise(rise: f64, ratio: f64, total: f64, base: &str) -> String {
+    format!("{} ({} of {total:.0} requests, baseline {base})", points(rise), percent(ratio))
 }
 
 /// A difference of two ratios in percentage points: `+12 points`.
@@ -177,7 +210,7 @@ mod tests {
         assert_eq!(quantity(0.195, Unit::Seconds), "195 ms");
         assert_eq!(quantity(1.5, Unit::Seconds), "1.5 s");
         assert_eq!(quantity(134_217_728.0, Unit::Bytes), "128 Mi");
-        assert_eq!(degradation(0.62, 0.1944, 0.12, Unit::Seconds), "+62 % (194 ms, baseline 120 ms)");
+        assert_eq!(degradation(0.62, 0.1944, "120 ms", Unit::Seconds), "+62 % (194 ms, baseline 120 ms)");
         assert_eq!(duration(Duration::from_secs(300)), "5m0s");
         assert_eq!(duration(Duration::from_secs(5)), "5s");
         assert_eq!(duration(Duration::from_millis(250)), "250ms");

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use crate::config;
-use crate::engine::{Command, Incident};
+use crate::engine::{Command, Incident, NewBaseline};
 
 use super::alertmanager::Webhook;
 use super::{Refusal, Request, Server};
@@ -37,6 +37,12 @@ pub struct Body {
     /// `pause`: for how long, like `30m`.
     #[serde(rename = "for")]
     duration: Option<String>,
+    /// `baselines`: those to compare with from now on.
+    baselines: Vec<NewBaseline>,
+    /// `baselines`: the trigger that goes back to a version before.
+    trigger: Option<String>,
+    /// `baselines`: which version.
+    version: Option<u32>,
 }
 
 /// The body of an answer to a request.
@@ -140,6 +146,15 @@ fn understand(command: &str, body: Body, now: Timestamp) -> Result<Command, (Sta
         "rearm" => Ok(Command::Rearm),
         "resume" => Ok(Command::Resume),
         "ack" => Ok(Command::Acknowledge),
+        "baselines" => match (body.baselines, body.trigger, body.version) {
+            (baselines, None, None) if !baselines.is_empty() => Ok(Command::RecordBaselines { baselines }),
+            (baselines, Some(trigger), Some(version)) if baselines.is_empty() => {
+                Ok(Command::UseBaseline { trigger, version })
+            }
+            _ => bad("this needs what to compare with: {\"baselines\": [{\"trigger\": \"…\", …}]}, as ripcord baseline record \
+                      sends it, or {\"trigger\": \"…\", \"version\": 2}"
+                .to_owned()),
+        },
         "pause" => {
             let Some(text) = body.duration else {
                 return bad("a pause needs a length: {\"for\": \"30m\"}".to_owned());
@@ -152,7 +167,7 @@ fn understand(command: &str, body: Body, now: Timestamp) -> Result<Command, (Sta
         }
         other => Err((
             StatusCode::NOT_FOUND,
-            format!("there is no command {other:?}: rollback, shift, rearm, pause, resume or ack"),
+            format!("there is no command {other:?}: rollback, shift, rearm, pause, resume, ack or baselines"),
         )),
     }
 }

@@ -125,6 +125,9 @@ fn measured(trigger: &TriggerFacts, notification: &Notification) -> String {
             out.push_str(&format!(", since {} or before", since.strftime("%H:%M:%S UTC")));
         }
     }
+    if let Some(source) = &trigger.baseline_source {
+        out.push_str(&format!("; the baseline: {source}"));
+    }
     line(&out)
 }
 

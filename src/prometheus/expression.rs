@@ -151,7 +151,7 @@ fn range(window: Duration, offset: Duration) -> String {
     format!("[{}]{offset}", duration(window))
 }
 
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     if duration.subsec_millis() == 0 {
         format!("{}s", duration.as_secs())
     } else {

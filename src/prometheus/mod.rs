@@ -20,4 +20,5 @@ pub use body::{answer_of, range_of};
 pub use client::{Client, ClientError, QueryOutcome};
 pub use file::{Csv, OpenMetrics};
 pub use plan::{Answer, Labels, Plan, Query};
+pub use promql::Steps;
 pub use range::{Instants, Range};

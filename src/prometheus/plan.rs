@@ -8,7 +8,7 @@ use crate::config::{Baseline, Guard, Selector, Signal, SignalKind};
 use crate::engine::{Evidence, Name, Reading, Unknown, needed_for_quantile, needed_for_ratio};
 
 use super::expression::Expression;
-use super::promql::{self, Number, Shape};
+use super::promql::{self, Number, Shape, Steps};
 
 /// Guards whose label values go into one query. A matcher with more alternatives gets slow in Prometheus and unreadable in its log.
 const GUARDS_PER_QUERY: usize = 200;
@@ -80,6 +80,8 @@ enum PlannedBaseline {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Wanted {
     BuiltIn(Shape, Vec<String>),
+    /// What a built-in number is at each step of a period, put into one function.
+    Over(&'static str, Steps, Shape, Vec<String>),
     Promql(String),
 }
 
@@ -96,15 +98,20 @@ impl Numbers {
     }
 
     fn built_in(&mut self, number: Number, selector: &Selector, window: Duration, offset: Duration) -> usize {
-        let shape = Shape {
-            number,
-            names: selector.names,
-            caller: selector.caller,
-            window,
-            offset,
-            labels: selector.labels.keys().cloned().collect(),
-        };
-        self.index(Wanted::BuiltIn(shape, selector.labels.values().cloned().collect()))
+        let values = selector.labels.values().cloned().collect();
+        self.index(Wanted::BuiltIn(shape(number, selector, window, offset), values))
+    }
+
+    fn over(
+        &mut self,
+        function: &'static str,
+        steps: Steps,
+        number: Number,
+        selector: &Selector,
+        window: Duration,
+    ) -> usize {
+        let values = selector.labels.values().cloned().collect();
+        self.index(Wanted::Over(function, steps, shape(number, selector, window, Duration::ZERO), values))
     }
 
     fn evidence(&mut self, kind: &SignalKind, window: Duration, offset: Duration) -> PlannedEvidence {
@@ -134,9 +141,11 @@ impl Numbers {
     }
 
     /// `threshold` is the trigger's: a ratio must be told from it.
-    fn baseline(&mut self, baseline: &Baseline, signal: &Signal, threshold: f64) -> PlannedBaseline {
+    fn baseline(&mut self, baseline: &Baseline, signal: &Signal, threshold: f64) -> Option<PlannedBaseline> {
         let evidence = match baseline {
-            Baseline::Fixed(value) => return PlannedBaseline::Fixed(*value),
+            Baseline::Fixed(value) => return Some(PlannedBaseline::Fixed(*value)),
+            // The engine has it.
+            Baseline::Recorded(_) => return None,
             Baseline::Offset(offset) => self.evidence(&signal.kind, signal.window, *offset),
             Baseline::Control(selector) => {
                 let kind = match &signal.kind {
@@ -149,7 +158,7 @@ impl Numbers {
                 self.evidence(&kind, signal.window, Duration::ZERO)
             }
         };
-        match (evidence, &signal.kind) {
+        Some(match (evidence, &signal.kind) {
             (PlannedEvidence::Quantile { value, requests }, SignalKind::Latency { quantile, .. }) => {
                 PlannedBaseline::Quantile { q: *quantile, value, requests }
             }
@@ -159,7 +168,7 @@ impl Numbers {
             (PlannedEvidence::Value(number) | PlannedEvidence::Quantile { value: number, .. }, _) => {
                 PlannedBaseline::Number(number)
             }
-        }
+        })
     }
 }
 
@@ -176,7 +185,10 @@ impl Plan {
                     trigger: trigger.as_str().into(),
                     window: numbers.evidence(&signal.kind, signal.window, Duration::ZERO),
                     confirm: signal.confirm_window.map(|w| numbers.evidence(&signal.kind, w, Duration::ZERO)),
-                    baseline: signal.baseline.as_ref().map(|b| numbers.baseline(b, signal, threshold(guard, trigger))),
+                    baseline: signal
+                        .baseline
+                        .as_ref()
+                        .and_then(|b| numbers.baseline(b, signal, threshold(guard, trigger))),
                     burn: numbers.burn(signal),
                 });
             }
@@ -228,6 +240,43 @@ impl Plan {
         let readings = readings.collect();
         let queries = vec![Query { promql, labels: vec![label.to_owned()], built_in: None, rows }];
         Self { queries, numbers: guards.len(), readings }
+    }
+
+    /// Plans what a period that ends at the instant of the asking says of one trigger, for its baseline: the window of its reading is the
+    /// measurement, the confirm window the number of `steps` at which there was something to measure.
+    ///
+    /// A quantile and a ratio are taken over the whole period at once. A throughput is the mean of what a tick measures: over a period with
+    /// gaps in it, a rate would be too low.
+    pub fn of_period(guard: &str, trigger: &str, signal: &Signal, steps: Steps) -> Self {
+        let mut numbers = Numbers::default();
+        let now = Duration::ZERO;
+        let covered = |selector: &Selector, number, numbers: &mut Numbers| {
+            PlannedEvidence::Value(numbers.over("count_over_time", steps, number, selector, signal.window))
+        };
+        let (window, confirm) = match &signal.kind {
+            SignalKind::Promql(query) => {
+                let mut over = |function| numbers.index(Wanted::Promql(steps.over(function, query)));
+                let (mean, count) = (over("avg_over_time"), over("count_over_time"));
+                (PlannedEvidence::Value(mean), PlannedEvidence::Value(count))
+            }
+            SignalKind::Throughput(selector) => (
+                PlannedEvidence::Value(numbers.over("avg_over_time", steps, Number::Rate, selector, signal.window)),
+                covered(selector, Number::Rate, &mut numbers),
+            ),
+            SignalKind::Latency { selector, .. } => {
+                (numbers.evidence(&signal.kind, steps.period, now), covered(selector, Number::Timed, &mut numbers))
+            }
+            SignalKind::ErrorRate(selector)
+            | SignalKind::Availability(selector)
+            | SignalKind::ClientErrorRate(selector) => {
+                (numbers.evidence(&signal.kind, steps.period, now), covered(selector, Number::Rate, &mut numbers))
+            }
+        };
+        let (guard, trigger) = (guard.into(), trigger.into());
+        let reading =
+            PlannedReading { guard, trigger, window, confirm: Some(confirm), baseline: None, burn: Vec::new() };
+        let count = numbers.known.len();
+        Self { queries: queries(numbers), numbers: count, readings: vec![reading] }
     }
 
     /// The queries, to be asked for one and the same instant.
@@ -288,6 +337,12 @@ pub(super) fn threshold(guard: &Guard, trigger: &str) -> f64 {
     levels.map(|levels| levels.threshold).fold(f64::INFINITY, f64::min)
 }
 
+/// Everything but the label values of a number.
+fn shape(number: Number, selector: &Selector, window: Duration, offset: Duration) -> Shape {
+    let labels = selector.labels.keys().cloned().collect();
+    Shape { number, names: selector.names, caller: selector.caller, window, offset, labels }
+}
+
 /// Merges the wanted numbers into queries: one per shape, in pieces where there are very many guards.
 fn queries(numbers: Numbers) -> Vec<Query> {
     let mut shapes: BTreeMap<Shape, Vec<(Vec<String>, usize)>> = BTreeMap::new();
@@ -296,6 +351,11 @@ fn queries(numbers: Numbers) -> Vec<Query> {
     for (wanted, at) in numbers.known {
         match wanted {
             Wanted::BuiltIn(shape, values) => shapes.entry(shape).or_default().push((values, at)),
+            Wanted::Over(function, steps, shape, values) => {
+                let of = shape.labels.iter().zip(&values).map(|(label, value)| (label.as_str(), vec![value.as_str()]));
+                let promql = steps.over(function, &promql::expression(&shape, &of.collect()).to_string());
+                written.push(Query { promql, labels: shape.labels, built_in: None, rows: [(values, at)].into() });
+            }
             Wanted::Promql(promql) => {
                 let rows = [(Vec::new(), at)].into();
                 written.push(Query { promql, labels: Vec::new(), built_in: None, rows });

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::MetricNames;
 
-use super::expression::{Aggregation, Expression, Function, Matcher, Operator, VectorSelector};
+use super::expression::{Aggregation, Expression, Function, Matcher, Operator, VectorSelector, duration};
 
 /// The gRPC status codes that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. The
 /// same set that OpenTelemetry's conventions call errors of a server; the others are the caller's, like a 4xx.
@@ -36,6 +36,29 @@ pub enum Number {
     Timed,
     /// Samples in the window of the series that has the most: how often it was scraped.
     Scrapes,
+}
+
+/// A period, and how far apart the instants in it are that are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Steps {
+    /// How long it is.
+    pub period: Duration,
+    /// From one instant to the next.
+    pub step: Duration,
+}
+
+impl Steps {
+    /// How many instants it has.
+    pub fn count(self) -> f64 {
+        self.period.as_secs_f64() / self.step.as_secs_f64()
+    }
+
+    /// A query asked at each of them, and what comes of it put into one function over all.
+    pub fn over(self, function: &str, query: &str) -> String {
+        // On a line of its own, because the query may end with a comment.
+        let end = if query.contains('#') { "\n" } else { "" };
+        format!("{function}(({query}{end})[{}:{}])", duration(self.period), duration(self.step))
+    }
 }
 
 /// Everything but the label values of a built-in query.

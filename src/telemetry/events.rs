@@ -311,6 +311,9 @@ fn decided(record: &Record) {
         Record::Readiness { guard, ready: false, detail } => {
             error!(guard, detail, "A rollback would fail now");
         }
+        Record::Baseline { guard, trigger, detail } => {
+            info!(guard, trigger, baseline = detail, "Compared with another baseline from now on");
+        }
         Record::Shift { guard, incident, result, detail } => {
             counter!(names::SHIFTS, "guard" => guard.clone(), "result" => *result).increment(1);
             if *result == "shifted" {
@@ -394,6 +397,11 @@ impl Status<'_> {
                 gauge!(names::TRIGGER_THRESHOLD, &labels).set(trigger.threshold);
                 gauge!(names::TRIGGER_HELD, &labels).set(trigger.held_seconds);
                 gauge!(names::TRIGGER_FOR, &labels).set(trigger.for_seconds);
+                let recorded = trigger.recorded.as_ref();
+                if let Some(recorded) = recorded {
+                    let at = recorded.current().map_or(f64::NAN, |current| unix(current.recorded_at));
+                    gauge!(names::BASELINE_RECORDED, &labels).set(at);
+                }
                 for verdict in VERDICTS {
                     gauge!(names::TRIGGER_VERDICT, "guard" => name.clone(), "trigger" => trigger.trigger.clone(), "verdict" => verdict)
                         .set(f64::from(u8::from(verdict == trigger.verdict)));

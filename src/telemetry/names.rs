@@ -13,6 +13,7 @@ pub const TRIGGER_THRESHOLD: &str = "ripcord_trigger_threshold";
 pub const TRIGGER_HELD: &str = "ripcord_trigger_held_seconds";
 pub const TRIGGER_FOR: &str = "ripcord_trigger_for_seconds";
 pub const TRIGGER_VERDICT: &str = "ripcord_trigger_verdict";
+pub const BASELINE_RECORDED: &str = "ripcord_baseline_recorded_timestamp_seconds";
 pub const GUARD_STATE: &str = "ripcord_guard_state";
 /// The share of a guard's traffic on the new path, in percent. A replay reads it back from Prometheus.
 pub const TRAFFIC_PERCENTAGE: &str = "ripcord_traffic_percentage";
@@ -45,6 +46,10 @@ pub fn describe() {
     describe_gauge!(TRIGGER_HELD, "Seconds for which a breach has been observed");
     describe_gauge!(TRIGGER_FOR, "Seconds for which a breach must be observed before the trigger fires");
     describe_gauge!(TRIGGER_VERDICT, "1 for the present verdict: breach, band, clear or unknown; 0 for the others");
+    describe_gauge!(
+        BASELINE_RECORDED,
+        "When the recorded baseline in use was recorded, as Unix time; NaN while there is none"
+    );
     describe_gauge!(GUARD_STATE, "1 for the present state of the guard, 0 for the others");
     describe_gauge!(TRAFFIC_PERCENTAGE, "The share of the traffic on the new path, in percent; NaN while unknown");
     describe_gauge!(

@@ -1,30 +1,28 @@
 //! `ripcord rollback` and `ripcord shift`: traffic is moved by hand.
 //!
 //! - here: what is asked for, its confirmation, its summary
-//! - `target`: where to; `here`: a daemon in this process, where none is asked; `follow`: what comes of it; `preview`: what would
+//! - `target`: where to; `follow`: what comes of it; `preview`: what would
 //!
 //! With `--url` the running daemon does it. Without, this process becomes one for as long as it takes: the same engine, steps, journal and
 //! pages, so that a daemon that is down is no reason to do it otherwise.
 
 mod follow;
-mod here;
 mod preview;
 mod target;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::cli::{self, Components, Moving, Output};
-use crate::config::{self, Guard, Settings, StatePlace, Step};
+use crate::config::{Guard, StatePlace, Step};
 use crate::kubernetes::Cluster;
 
-use super::control::call;
+use super::control::{call, token_file};
+use super::here::{self, Here};
 use super::patience::patiently;
 use super::{Failure, ask_to_go_on, load_apart, print, runtime, say};
 use follow::{Ending, Story};
-use here::Here;
 
 /// What is asked for.
 struct Order {
@@ -86,7 +84,8 @@ async fn by_the_daemon(
     url: &str,
     confirmed: bool,
 ) -> Result<(), Failure> {
-    let daemon = cli::Daemon { url: url.to_owned(), token_file: token_file(moving)? };
+    let daemon =
+        cli::Daemon { url: url.to_owned(), token_file: token_file(moving.token_file.as_deref(), &moving.configured)? };
     let status = call(&daemon, &["api", "v1", "status"], None).await?;
     if status["dry_run"] == true {
         let text =
@@ -163,23 +162,6 @@ async fn by_this_process(
     let reported = followed.and_then(|stories| report(order, &stories, moving.output, afterwards));
     here.stop().await;
     reported
-}
-
-/// The file of the daemon's token: as it is given, or as the configuration names it.
-fn token_file(moving: &Moving) -> Result<Option<PathBuf>, Failure> {
-    if moving.token_file.is_some() {
-        return Ok(moving.token_file.clone());
-    }
-    let needed =
-        "--url needs --token-file with the API's token, or a configuration (--config) that has http.token_file";
-    match load_apart(&moving.configured) {
-        Ok(Settings { http: config::Http { token_file: Some(file), .. }, .. }) => Ok(Some(file.0)),
-        Ok(_) => Err(Failure::BadInput(needed.to_owned())),
-        Err(Failure::BadInput(why)) => {
-            Err(Failure::BadInput(format!("{needed}. The configuration says nothing:\n{why}")))
-        }
-        Err(other) => Err(other),
-    }
 }
 
 /// The guards with an object in a namespace.

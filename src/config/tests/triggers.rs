@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::{check_errors, errors, settings, trigger};
-use crate::config::{Baseline, MetricNames, SignalKind};
-use crate::engine::{BurnRate, Levels, Measure, Severity, Side, Stage, TriggerAction, TriggerSettings, Unit};
+use crate::config::{Baseline, MetricNames, Recording, SignalKind};
+use crate::engine::{
+    BaselineSource, BurnRate, Levels, Measure, Severity, Side, Stage, TriggerAction, TriggerSettings, Unit,
+};
 
 fn one(over: &str, name: &str) -> TriggerSettings {
     let settings = settings(over);
@@ -34,6 +36,7 @@ fn a_trigger_as_it_is_meant() {
             clear_for: Duration::from_secs(60),
             literal: false,
             unit: Unit::Ratio,
+            baseline: None,
         }
     );
 }
@@ -230,14 +233,41 @@ fn baselines() {
     };
     assert_eq!(control.names, MetricNames::IngressNginx);
     assert_eq!(control.labels["ingress"], "shop-web");
+    let day = Duration::from_secs(86_400);
+    for (written, over, max_age) in
+        [("{recorded: {}}", 7, 30), ("{recorded: {over: 2d}}", 2, 30), ("{recorded: {over: 1d, max_age: 60d}}", 1, 60)]
+    {
+        let recording = Recording { over: day * over, max_age: day * max_age };
+        assert_eq!(of(&latency(written)), Some(Baseline::Recorded(recording)), "{written}");
+    }
     check_errors(&[
+        (&latency("{recorded: {from: -7d}}"), "new.baseline.recorded.from: unknown key"),
         (
-            &latency("{recorded: {from: -7d}}"),
-            "new.baseline.recorded: this version cannot record baselines; write {fixed: 120ms}",
+            &latency("{recorded: {over: 1m}}"),
+            "new.baseline.recorded.over: 1m is shorter than what a tick measures (5m)",
+        ),
+        (&latency("{recorded: {over: 7}}"), "new.baseline.recorded.over: 7 is no duration"),
+        (&latency("{recorded: {max_age: 0s}}"), "new.baseline.recorded.max_age: 0s is too short"),
+        (&latency("{recorded: {max_age: 400d}}"), "new.baseline.recorded.max_age: 400d is longer than a year"),
+        (&latency("{recorded: 7d}"), "new.baseline.recorded: must be a map"),
+        (
+            &latency("{fixed: 120ms, recorded: {}}"),
+            "new.baseline: has several of fixed, recorded, offset and control; keep one",
+        ),
+        (
+            &trigger("new", "promql: x, degraded_by: 50%, baseline: {recorded: {over: 5s}}"),
+            "new.baseline.recorded.over: 5s is shorter than what a tick measures (10s)",
+        ),
+        (
+            &trigger("new", "signal: error_rate, above: 5%, baseline: {recorded: {}}"),
+            "new.baseline: is for degraded_by and rises_by",
         ),
         (&latency("{fixed: 120}"), "new.baseline.fixed: 120 is no latency"),
-        (&latency("{fixed: 120ms, offset: 1d}"), "new.baseline: has several of fixed, offset and control; keep one"),
-        (&latency("{}"), "new.baseline: needs one of fixed, offset and control"),
+        (
+            &latency("{fixed: 120ms, offset: 1d}"),
+            "new.baseline: has several of fixed, recorded, offset and control; keep one",
+        ),
+        (&latency("{}"), "new.baseline: needs one of fixed, recorded, offset and control"),
         (&latency("{offset: 1m}"), "new.baseline.offset: 1m is shorter than window (5m)"),
         (
             &latency("{control: {match: {destination_workload: shop-web}}}"),
@@ -443,4 +473,32 @@ guards:
     // What measures something else starts anew.
     assert_eq!(by("saturation").expect("a trigger").hold_for, Duration::from_secs(300));
     assert_eq!(by("gone"), None);
+}
+
+/// The engine is told what is measured, and not when it is recorded anew: a clock goes on over that.
+#[test]
+fn a_recorded_baseline_is_told_apart_by_what_is_measured() {
+    let latency = |more: &str, recorded: &str| {
+        let keys = format!("signal: latency, degraded_by: 50%, baseline: {{recorded: {{{recorded}}}}}{more}");
+        one(&trigger("new", &keys), "new")
+    };
+    let base = latency("", "");
+    let other_times = latency("", "over: 1d, max_age: 1h");
+    assert_eq!(base.source, other_times.source);
+    let digest =
+        |t: &TriggerSettings| t.baseline.as_ref().and_then(BaselineSource::digest).expect("a recorded baseline");
+    assert_eq!(digest(&base), digest(&other_times));
+    assert_eq!(digest(&base), digest(&latency(", window: 10m, for: 1m", "")), "the period is not the window");
+    assert_ne!(digest(&base), digest(&latency(", quantile: 0.99", "")));
+    let fixed = one(&trigger("new", "signal: latency, degraded_by: 50%, baseline: {fixed: 120ms}"), "new");
+    assert_ne!(base.source, fixed.source);
+    assert_eq!(fixed.baseline, Some(BaselineSource::Fixed));
+    let Some(BaselineSource::Recorded { of, max_age }) = &base.baseline else { panic!("{:?}", base.baseline) };
+    // Written into the state: it must not change by itself.
+    assert_eq!(of, r#"latency 0.95 istio {destination_workload="shop-web"}"#);
+    assert_eq!(*max_age, Duration::from_secs(30 * 86_400));
+    let control =
+        "signal: latency, degraded_by: 50%, baseline: {control: {metrics: ingress_nginx, match: {ingress: web}}}";
+    let control = one(&trigger("new", control), "new").baseline;
+    assert_eq!(control, Some(BaselineSource::Control(r#"ingress_nginx {ingress="web"}"#.to_owned())));
 }

@@ -6,7 +6,8 @@ use crate::config::field::{At, Field};
 use crate::config::problems::Problems;
 use crate::config::raw;
 use crate::config::units::{self, say};
-use crate::config::{Baseline, SignalKind};
+use crate::config::{Baseline, Recording, Signal, SignalKind, defaults};
+use crate::engine::BaselineSource;
 
 use super::levels::{Key, Kind};
 use super::selectors;
@@ -43,18 +44,23 @@ pub(super) fn baseline(
         (Field::Given(baseline), true) => baseline,
     };
     let b = &written.value;
-    if b.recorded.is_written() {
-        problems.error(
-            &written.path.key("recorded"),
-            format!(
-                "this version cannot record baselines; write {}, or compare with {{offset: 1d}} or {{control: …}}",
-                fixed_example(kind)
-            ),
-        );
-        return None;
+    let ways = [b.fixed.is_written(), b.offset.is_written(), b.control.is_written(), b.recorded.is_written()];
+    match ways.iter().filter(|written| **written).count() {
+        0 => {
+            problems.error(&written.path, "needs one of fixed, recorded, offset and control");
+            return None;
+        }
+        1 => {}
+        _ => {
+            problems.error(
+                &written.path,
+                "has several of fixed, recorded, offset and control; keep one (what several files say adds up)",
+            );
+            return None;
+        }
     }
     match (&b.fixed, &b.offset, &b.control) {
-        (Field::Given(fixed), Field::Missing, Field::Missing) => {
+        (Field::Given(fixed), ..) => {
             let parsed = match kind {
                 Kind::Latency => units::latency(&fixed.value),
                 Kind::Throughput => units::rate(&fixed.value),
@@ -68,7 +74,7 @@ pub(super) fn baseline(
             };
             problems.take(&fixed.path, parsed).map(|value| Some(Baseline::Fixed(value)))
         }
-        (Field::Missing, Field::Given(offset), Field::Missing) => {
+        (_, Field::Given(offset), _) => {
             if kind == Kind::Promql {
                 problems
                     .error(&offset.path, "does not go with promql; write {fixed: …}, or put the offset into the query");
@@ -85,23 +91,61 @@ pub(super) fn baseline(
             }
             Some(Some(Baseline::Offset(offset.value)))
         }
-        (Field::Missing, Field::Missing, Field::Given(control)) => {
-            control_baseline(kind, control, signal, context, problems).map(Some)
-        }
-        (Field::Missing, Field::Missing, Field::Missing) => {
-            problems.error(&written.path, "needs one of fixed, offset and control");
-            None
-        }
-        (Field::Wrong, Field::Missing, Field::Missing)
-        | (Field::Missing, Field::Wrong, Field::Missing)
-        | (Field::Missing, Field::Missing, Field::Wrong) => None,
+        (.., Field::Given(control)) => control_baseline(kind, control, signal, context, problems).map(Some),
         _ => {
-            problems.error(
-                &written.path,
-                "has several of fixed, offset and control; keep one (what several files say adds up)",
-            );
-            None
+            recording(b.recorded.get()?, window, context, problems).map(|recording| Some(Baseline::Recorded(recording)))
         }
+    }
+}
+
+/// How a baseline is recorded.
+fn recording(
+    at: &At<raw::Recording>,
+    window: Duration,
+    context: &Context<'_>,
+    problems: &mut Problems,
+) -> Option<Recording> {
+    let over = at.value.over.or_default(defaults::RECORDED_OVER);
+    let over = over.filter(|over| {
+        let least = window.max(context.interval);
+        if *over < least {
+            let place = at.value.over.get().map_or_else(|| at.path.key("over"), |at| at.path.clone());
+            let message =
+                format!("{} is shorter than what a tick measures ({}); write like 7d", say(*over), say(least));
+            problems.error(&place, message);
+        }
+        *over >= least
+    });
+    let max_age = at.value.max_age.or_default(defaults::RECORDED_MAX_AGE);
+    let max_age = max_age.filter(|age| {
+        if age.is_zero() {
+            problems.error(&at.path.key("max_age"), "0s is too short: it would be too old at once; write like 30d");
+        }
+        !age.is_zero()
+    });
+    Some(Recording { over: over?, max_age: max_age? })
+}
+
+/// The same for the engine: where the number comes from, and in which words.
+pub(super) fn source(signal: &Signal) -> Option<BaselineSource> {
+    Some(match signal.baseline.as_ref()? {
+        Baseline::Fixed(_) => BaselineSource::Fixed,
+        Baseline::Offset(offset) => BaselineSource::Offset(*offset),
+        Baseline::Control(selector) => BaselineSource::Control(selector.to_string()),
+        Baseline::Recorded(recording) => {
+            BaselineSource::Recorded { of: signal.kind.identity(), max_age: recording.max_age }
+        }
+    })
+}
+
+/// What is measured, as a text for the clocks. When a baseline is recorded, and when it is too old, changes nothing about that.
+pub(super) fn clock_source(signal: &Signal) -> String {
+    match signal.baseline {
+        Some(Baseline::Recorded(_)) => {
+            let same = Recording { over: Duration::ZERO, max_age: Duration::ZERO };
+            format!("{:?}", Signal { baseline: Some(Baseline::Recorded(same)), ..signal.clone() })
+        }
+        _ => format!("{signal:?}"),
     }
 }
 

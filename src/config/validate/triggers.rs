@@ -88,6 +88,7 @@ pub(super) fn trigger(
         clear_for: holds?.1,
         literal: literal?,
         unit,
+        baseline: None,
     };
     settings.stages = match &read {
         Some(read) => stages::of_trigger(context.stages, &settings, read, problems)?,
@@ -100,7 +101,8 @@ pub(super) fn trigger(
         baseline: baseline?,
         burn_rates,
     };
-    settings.source = format!("{signal:?}");
+    settings.source = baselines::clock_source(&signal);
+    settings.baseline = baselines::source(&signal);
     Some((settings, signal))
 }
 

@@ -282,6 +282,7 @@ impl World {
             clear_for: Duration::from_secs(CLEAR_FOR),
             literal: false,
             unit: Unit::None,
+            baseline: None,
         };
         Settings {
             interval: Duration::from_secs(INTERVAL),

@@ -29,6 +29,8 @@ impl Guard {
             }
             Command::Resume => actions.push(self.ignored("the guard is not paused")),
             Command::Acknowledge => self.acknowledge(now, &mut actions),
+            Command::RecordBaselines { baselines } => self.record_baselines(baselines, now, &mut actions),
+            Command::UseBaseline { trigger, version } => self.use_baseline(&trigger, version, &mut actions),
         }
         actions
     }

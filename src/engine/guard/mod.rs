@@ -2,9 +2,10 @@
 //!
 //! - here: what it remembers, and what happens at each tick
 //! - `firing`: what a tick sets off; `change`: a rollback under way; `verify`: after it; `commands`: what a person asks for
-//! - `shift`: a step of the migration; `readiness`: whether a rollback would work
+//! - `baselines`: what is recorded; `shift`: a step of the migration; `readiness`: whether a rollback would work
 //! - `recall`: what is remembered of a guard, and how it goes on from that with other settings
 
+mod baselines;
 mod change;
 mod commands;
 mod firing;
@@ -13,6 +14,7 @@ mod recall;
 mod shift;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +24,7 @@ use super::action::{Action, Record, Severity, TriggerFacts, Withheld};
 use super::assessment::Assessment;
 use super::incident::Incident;
 use super::input::{Observation, TickKind, Unknown};
+use super::recorded::Recorded;
 use super::settings::{GuardSettings, Measure, TriggerAction, TriggerSettings};
 use super::trigger::{Clocks, Verdict, since};
 use super::words;
@@ -102,6 +105,8 @@ pub(super) struct Guard {
     /// Whether a rollback would work, as it was last tried.
     pub readiness: Readiness,
     pub last_tick: Option<Timestamp>,
+    /// The recorded baselines of triggers that are not configured now: one that is switched off for a night keeps its own.
+    other_baselines: BTreeMap<String, Vec<Recorded>>,
     /// When the clocks were last started from nothing: what was measured until then is not wanted as history.
     anew_since: Option<Timestamp>,
     pause: Option<Pause>,
@@ -121,6 +126,8 @@ pub(super) struct Trigger {
     pub blind: Option<Severity>,
     /// Unknown since, for the present severity of not seeing.
     pub dark: Option<(Severity, Timestamp)>,
+    /// Its recorded baselines, the last the latest.
+    pub recorded: Vec<Recorded>,
     /// The verdict that was last told, as one word.
     said: Option<&'static str>,
     withheld: Option<Withheld>,
@@ -135,6 +142,7 @@ impl Trigger {
             firing: None,
             blind: None,
             dark: None,
+            recorded: Vec::new(),
             said: None,
             withheld: None,
         }
@@ -150,7 +158,9 @@ impl Trigger {
     }
 
     fn facts(&self) -> Option<TriggerFacts> {
-        self.assessment.as_ref().map(|a| a.facts(&self.settings, self.clocks.held))
+        let mut facts = self.assessment.as_ref()?.facts(&self.settings, self.clocks.held);
+        facts.baseline_source = self.settings.baseline_source(&self.recorded);
+        Some(facts)
     }
 
     /// `error rate 3.1 % (limit 1 %) for 5m0s`.
@@ -192,6 +202,7 @@ impl Guard {
             closed: Vec::new(),
             readiness: Readiness::default(),
             last_tick: None,
+            other_baselines: BTreeMap::new(),
             anew_since: None,
             pause: None,
             told: 0,
@@ -314,7 +325,14 @@ impl Guard {
         let share = self.share.as_ref().ok().copied();
         for trigger in &mut self.triggers {
             let assessment = match observation.readings.get(trigger.settings.name.as_str()) {
-                Some(reading) => trigger.settings.assess(reading, share),
+                Some(reading) => match trigger.settings.complete(reading, &trigger.recorded) {
+                    Ok(reading) => {
+                        let in_use = trigger.settings.in_use(&trigger.recorded);
+                        let recorded_at = in_use.map(|recorded| recorded.recorded_at);
+                        Assessment { recorded_at, ..trigger.settings.assess(&reading, share) }
+                    }
+                    Err(unknown) => Assessment::unknown(unknown, trigger.settings.levels_at(share).threshold),
+                },
                 None => Assessment::nothing(trigger.settings.levels_at(share).threshold),
             };
             trigger.clocks.advance(&assessment.verdict, at, trigger.settings.clear_for, rules.interval);

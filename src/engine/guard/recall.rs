@@ -18,6 +18,9 @@ impl Guard {
     /// What must outlive the process.
     pub fn memory(&self) -> GuardMemory {
         let triggers = self.triggers.iter().map(|t| (t.settings.name.clone(), t.memory())).collect();
+        let mut baselines = self.other_baselines.clone();
+        let recorded = self.triggers.iter().filter(|t| !t.recorded.is_empty());
+        baselines.extend(recorded.map(|t| (t.settings.name.clone(), t.recorded.clone())));
         GuardMemory {
             state: self.state,
             pause: self.pause.clone(),
@@ -29,6 +32,7 @@ impl Guard {
             last_tick: self.last_tick,
             anew_since: self.anew_since,
             told: self.told,
+            baselines,
             triggers,
         }
     }
@@ -55,6 +59,11 @@ impl Guard {
             let changed = format!("{} was changed and starts from nothing", words::label(&trigger.settings));
             actions.extend(remembered.into_iter().flat_map(|m| m.end(&guard.settings.name, &changed, now, rules)));
         }
+        // After the clocks: what decides now can be another thing than did, and be compared with the same.
+        for trigger in &mut guard.triggers {
+            trigger.recorded = memory.baselines.remove(&trigger.settings.name).unwrap_or_default();
+        }
+        guard.other_baselines = std::mem::take(&mut memory.baselines);
         for (name, gone) in std::mem::take(&mut memory.triggers) {
             actions.push(ignored(&guard.settings.name, format!("the trigger {name} is no longer configured")));
             let gone_text = format!("{} is no longer watched", name.replace('_', " "));
@@ -93,6 +102,15 @@ impl Guard {
             }
         }
         (guard, actions)
+    }
+
+    /// Compares with the baselines of another one of the same name.
+    pub fn borrow_baselines(&mut self, other: &Self) {
+        for trigger in &mut self.triggers {
+            if let Some(known) = other.triggers.iter().find(|known| known.settings.name == trigger.settings.name) {
+                trigger.recorded.clone_from(&known.recorded);
+            }
+        }
     }
 
     /// A state that lacks what it rests on, in a document that somebody edited say, must neither hang nor act: it is latched where there

@@ -48,7 +48,10 @@ impl Guard {
         for trigger in self.triggers.iter().filter(|t| t.settings.action == TriggerAction::Rollback) {
             let tripped = incident.triggers.iter().any(|facts| facts.name == trigger.settings.name);
             let verdict = match observation.readings.get(trigger.settings.name.as_str()) {
-                Some(reading) => trigger.settings.assess_since(reading, share, at, completed_at),
+                Some(reading) => match trigger.settings.complete(reading, &trigger.recorded) {
+                    Ok(reading) => trigger.settings.assess_since(&reading, share, at, completed_at),
+                    Err(unknown) => Verdict::Unknown(unknown),
+                },
                 None => Verdict::Unknown(Unknown::NotObserved),
             };
             match verdict {

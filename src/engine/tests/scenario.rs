@@ -21,6 +21,7 @@
 //! | `share 25`, `share ?` | the share as it is read from now on |
 //! | `rearm`, `resume`, `ack`, `pause 10m`, `by hand`, `by hand 50` | commands |
 //! | `shift 40`, `force 40`, `alert` | commands: a step of the migration, the same by force, a rollback as alerting systems ask for it |
+//! | `record 100`, `use 1` | commands: a baseline for the first trigger that takes a recorded one |
 //! | `drift kubectl`, `no drift` | what is found of the watched rollback from now on |
 //! | `ready`, `not ready step_a step_b` | what came of trying whether a rollback would work |
 //! | `saved` | a report of the present attempt: the objects were saved |
@@ -70,6 +71,7 @@ pub fn error_rate() -> TriggerSettings {
         clear_for: seconds(60),
         literal: false,
         unit: Unit::Ratio,
+        baseline: None,
     }
 }
 
@@ -260,6 +262,14 @@ impl Scenario {
             None if text == "alert" => {
                 Command::Rollback { reason: "complaints".to_owned(), percentage: None, once: true }
             }
+            Some(("record", value)) => {
+                let measured = self.measured(guard, value.parse().unwrap());
+                Command::RecordBaselines { baselines: vec![measured] }
+            }
+            Some(("use", version)) => {
+                let trigger = self.measured(guard, 0.0).trigger;
+                Command::UseBaseline { trigger, version: version.parse().unwrap() }
+            }
             Some((how @ ("shift" | "force"), share)) => {
                 Command::Shift { reason: "day 3".to_owned(), percentage: share.parse().unwrap(), force: how == "force" }
             }
@@ -267,6 +277,16 @@ impl Scenario {
         };
         self.feed(Input::Command { guard: guard.to_owned(), command }, self.time());
         true
+    }
+
+    /// What a day before now says of the first trigger with a recorded baseline.
+    pub fn measured(&self, guard: &str, value: f64) -> NewBaseline {
+        let index = self.names.iter().position(|name| name == guard).expect("the guard");
+        let trigger = self.triggers[index].iter().find_map(|t| Some((t, t.baseline.as_ref()?.digest()?)));
+        let (trigger, of) = trigger.expect("a trigger with a recorded baseline");
+        let (from, to) = (self.time() - seconds(86_400), self.time());
+        let measured = Measurement { value, count: 1e6, counted: Counted::Samples, covered: 1.0, from, to, of };
+        NewBaseline { trigger: trigger.name.clone(), measured }
     }
 
     fn readiness(&mut self, guard: &str, failing: &str) {
@@ -412,6 +432,7 @@ impl Scenario {
                     lines.push(format!("{}withheld {word}", of(guard)));
                 }
                 Action::Record(Record::Ignored { .. }) => lines.push("ignored".to_owned()),
+                Action::Record(Record::Baseline { guard, detail, .. }) => lines.push(format!("{}{detail}", of(guard))),
                 Action::Record(Record::Shift { guard, result, .. }) => lines.push(format!("{}{result}", of(guard))),
                 Action::Record(Record::Readiness { guard, ready, .. }) => {
                     lines.push(format!("{}{}", of(guard), if *ready { "is ready" } else { "is not ready" }));
@@ -455,7 +476,7 @@ fn evidence(what: &str, trigger: &TriggerSettings, window: Duration) -> Result<E
         }
         _ => {}
     }
-    if trigger.measure == Measure::Value {
+    if matches!(trigger.measure, Measure::Value | Measure::ValueDegradation) {
         return Ok(Evidence::Value(value.unwrap_or(0.0)));
     }
     let (ratio, rps) = if value.is_some() { (0.0, DEFAULT_RPS) } else { ratio_and_rps(what) };

@@ -39,6 +39,7 @@ pub(super) fn notification(id: &str) -> Notification {
             threshold_text: "1 %".to_owned(),
             held_seconds: 300.0,
             baseline: Some(0.002),
+            baseline_source: None,
             text: "3.1 %".to_owned(),
         }),
         rollback: Some(RollbackFacts {

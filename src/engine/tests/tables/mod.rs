@@ -6,6 +6,7 @@ mod outliving;
 mod people;
 mod rates;
 mod readiness;
+mod recorded;
 mod shifting;
 mod telling;
 mod verdicts;

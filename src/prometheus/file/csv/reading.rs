@@ -31,7 +31,7 @@ impl Said<'_> {
         Reading {
             window: over(self.signal.window),
             confirm: self.signal.confirm_window.map(over),
-            baseline: self.signal.baseline.as_ref().map(|baseline| self.baseline(baseline, at)),
+            baseline: self.signal.baseline.as_ref().and_then(|baseline| self.baseline(baseline, at)),
             burn: self.signal.burn_rates.iter().map(|rate| (over(rate.window), over(rate.confirm_window))).collect(),
         }
     }
@@ -52,13 +52,18 @@ impl Said<'_> {
         }
     }
 
-    /// What is compared with. A ratio or a quantile of too few requests is none, as of a server.
-    fn baseline(&self, baseline: &Baseline, at: i64) -> Result<f64, Unknown> {
-        let offset = match baseline {
-            Baseline::Fixed(value) => return Ok(*value),
-            Baseline::Offset(offset) => *offset,
-            Baseline::Control(_) => return Err(Unknown::QueryFailed(NO_OTHER_SERIES.to_owned())),
-        };
+    /// What is compared with; none where the engine knows it itself.
+    fn baseline(&self, baseline: &Baseline, at: i64) -> Option<Result<f64, Unknown>> {
+        match baseline {
+            Baseline::Fixed(value) => Some(Ok(*value)),
+            Baseline::Offset(offset) => Some(self.earlier(*offset, at)),
+            Baseline::Control(_) => Some(Err(Unknown::QueryFailed(NO_OTHER_SERIES.to_owned()))),
+            Baseline::Recorded(_) => None,
+        }
+    }
+
+    /// The signal so long ago. A ratio or a quantile of too few requests is none, as of a server.
+    fn earlier(&self, offset: Duration, at: i64) -> Result<f64, Unknown> {
         let (value, requests, needed) =
             match (self.evidence(self.signal.window, at.saturating_sub(millis(offset)))?, &self.signal.kind) {
                 (Evidence::Quantile { value, requests }, SignalKind::Latency { quantile, .. }) => {

@@ -1,4 +1,4 @@
-//! A daemon in this process, for one command: it takes the state up, carries out what it is asked for, tells, and stops. It does not
+//! A daemon in this process, for one command that moves traffic or records baselines: it takes the state up, carries out what it is asked for, tells, and stops. It does not
 //! measure, so that it decides nothing by itself.
 
 use std::io::Read as _;
@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::control::call;
+use super::patience::patiently;
+use super::scratch::Folder;
+use super::{Failure, say};
 use crate::cli::Daemon;
-use crate::commands::control::call;
-use crate::commands::patience::patiently;
-use crate::commands::scratch::Folder;
-use crate::commands::{Failure, say};
 use crate::config::{SecretFile, Settings, StatePlace};
 use crate::daemon::{self, Clock, Setup};
 use crate::engine::duration_in_words;
@@ -206,7 +206,7 @@ fn not_leading(leader: Option<String>, error: Option<&str>) -> anyhow::Error {
         (Some(leader), _) => {
             let pod = leader.rsplit_once('_').map_or(leader.as_str(), |(pod, _)| pod).to_owned();
             anyhow!(
-                "a Ripcord runs and leads ({leader}). If that is somebody's own ripcord rollback, wait for it. If it is the daemon's pod, \
+                "a Ripcord runs and leads ({leader}). If that is somebody's own command (ripcord rollback, ripcord baseline record), wait for it. If it is the daemon's pod, \
                  ask it, so that both know the same:\n  \
                  kubectl -n sealos-system port-forward pod/{pod} 8080\n  \
                  and add --url http://127.0.0.1:8080 --token-file FILE\n\
