@@ -3,10 +3,12 @@
 //!
 //! - `check`: one thing that was looked at, and what came of it; `report`: all of them, written
 //! - `clock`: how far another machine's clock is away
-//! - one file for each area: `prometheus`, `istio`, `cluster`, `permissions`, `receivers`, `state`, `certificates`, `heartbeat`
+//! - one file for each area: `prometheus`, `istio`, `cluster`, `permissions`, `receivers`, `state`, `baselines`, `certificates`,
+//!   `heartbeat`
 //!
 //! The areas look at the same time. Each call in them has its own time-out, so that all of it ends.
 
+mod baselines;
 mod certificates;
 mod check;
 mod clock;
@@ -21,6 +23,7 @@ mod state;
 
 use anyhow::anyhow;
 use futures::join;
+use jiff::Timestamp;
 
 use crate::cli;
 use crate::config::Settings;
@@ -58,21 +61,23 @@ async fn look(settings: &Settings, send_test: bool) -> Vec<Check> {
     );
     let (cluster, mut in_the_cluster) = cluster;
     let cluster = cluster.as_ref();
-    let (guards, permissions, istio, state, certificates) = join!(
+    let (guards, permissions, istio, state, kept, certificates) = join!(
         done("rollbacks", cluster::look(cluster, settings)),
         done("permissions", permissions::look(cluster, settings)),
         done("istio", istio::look(cluster, settings)),
         done("state", state::look(cluster, settings)),
+        baselines::read(cluster, settings),
         done("certificates", certificates::look(cluster, settings)),
     );
     in_the_cluster.extend(guards.checks);
     [
-        prometheus::judge(&measured, settings, &guards.shares),
+        prometheus::judge(&measured, settings, &guards.shares, &kept),
         istio,
         in_the_cluster,
         permissions,
         told,
         state,
+        baselines::judge(&kept, settings, Timestamp::now()),
         certificates,
         heartbeat::look(settings),
     ]

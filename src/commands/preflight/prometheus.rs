@@ -8,7 +8,9 @@ use crate::config::{Guard, Settings};
 use crate::engine::{Evidence, Name, Reading, TriggerAction, TriggerSettings, Unknown, Verdict, duration_in_words};
 use crate::prometheus::{Client, Plan};
 
+use super::baselines::Kept;
 use super::check::{Area, Check, Result};
+
 use super::clock::{self, Asked};
 
 /// A window must hold this many scrapes: a rate needs two samples.
@@ -55,7 +57,12 @@ pub(super) async fn measure(settings: &Settings) -> Measured {
 }
 
 /// What that means, with the guards' shares as far as they are known.
-pub(super) fn judge(measured: &Measured, settings: &Settings, shares: &BTreeMap<String, u8>) -> Vec<Check> {
+pub(super) fn judge(
+    measured: &Measured,
+    settings: &Settings,
+    shares: &BTreeMap<String, u8>,
+    kept: &Kept,
+) -> Vec<Check> {
     let url = &settings.prometheus.url;
     let (date, asked, readings, scrapes) = match measured {
         Measured::NoClient(error) => {
@@ -76,7 +83,11 @@ pub(super) fn judge(measured: &Measured, settings: &Settings, shares: &BTreeMap<
         let share = shares.get(&guard.name).copied();
         for settings in &guard.engine.triggers {
             let reading = readings.get(guard.name.as_str()).and_then(|of_guard| of_guard.get(settings.name.as_str()));
-            checks.extend(reading.map(|reading| trigger(guard, settings, reading, share)));
+            let document = kept.as_ref().ok().and_then(Option::as_ref);
+            let kept = document.map_or(&[][..], |d| d.engine.baselines(&guard.name, &settings.name));
+            // That nothing is recorded is said beside the state.
+            let reading = reading.and_then(|reading| settings.complete(reading, kept).ok());
+            checks.extend(reading.map(|reading| trigger(guard, settings, &reading, share)));
         }
         let (scrapes, readings) = (scrapes.get(guard.name.as_str()), readings.get(guard.name.as_str()));
         checks.extend(scrapes.zip(readings).and_then(|(scrapes, readings)| windows(guard, scrapes, readings)));

@@ -8,6 +8,7 @@
 //! | `faults` | the API server, Prometheus or a receiver fails |
 //! | `outages` | they fail for long, and Ripcord with them |
 //! | `storage` | the place of the state fails |
+//! | `baselines` | what is compared with, recorded from the past |
 //! | `signals` | what is measured, and with how few queries |
 //! | `life` | signals, reload, the API, dry run |
 //! | `proven` | a rollback is proven beforehand, saved, and watched afterwards |
@@ -24,6 +25,7 @@
 
 mod acts;
 mod backups;
+mod baselines;
 mod by_hand;
 mod crashes;
 mod faults;
@@ -55,6 +57,7 @@ pub fn trials() -> Vec<Story> {
         outages::trials(),
         storage::trials(),
         signals::trials(),
+        baselines::trials(),
         life::trials(),
         replay::trials(),
         history::trials(),
