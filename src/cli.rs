@@ -479,7 +479,9 @@ pub struct BaselineUse {
     pub guard: String,
     /// The trigger
     pub trigger: String,
-    /// Which of its versions, as `ripcord baseline list` numbers them
+    /// Which of its versions, as ripcord baseline list numbers them
+    // By another id than clap's own --version.
+    #[arg(id = "of_version", value_name = "VERSION")]
     pub version: u32,
     #[command(flatten)]
     /// Who keeps them.

@@ -207,14 +207,15 @@ impl TriggerSettings {
         }
         let needed = self.needed_for_baseline();
         let what = measured.counted.as_str();
-        // Written so that NaN is too little.
-        if !(measured.count >= needed) {
+        // What is no number is too little, and the state, as JSON, has no other.
+        let enough = measured.count.is_finite() && measured.count >= needed;
+        if !enough {
             reasons.push(format!(
                 "{:.0} {what} are too few, it takes {needed:.0}: record over a longer period (--over), or when there is more traffic",
                 measured.count
             ));
         }
-        if !(measured.covered >= LEAST_COVERED) {
+        if !(LEAST_COVERED..=1.0).contains(&measured.covered) {
             reasons.push(format!(
                 "there was something to measure in {} of the period only, and it takes {}: record over a shorter period (--over), \
                  which Prometheus still holds and in which the service was there",

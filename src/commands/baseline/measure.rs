@@ -63,7 +63,8 @@ pub async fn measure(
     };
     let of = wanted.trigger.baseline.as_ref().and_then(BaselineSource::digest).unwrap_or_default();
     let covered = (seen / steps.count()).min(1.0);
-    Ok(Measurement { value, count, counted, covered, from: to - wanted.over, to, of })
+    let from = to.checked_sub(wanted.over).unwrap_or(Timestamp::MIN);
+    Ok(Measurement { value, count, counted, covered, from, to, of })
 }
 
 /// The instants of a period: no more than is useful, and in whole seconds.

@@ -25,7 +25,7 @@ pub fn of_rows(rows: &[Row<'_>], now: Timestamp) -> String {
             row.wanted.trigger.name.clone(),
             old,
             format!("{new}{refused}"),
-            row.change().map_or("-".to_owned(), |change| format!("{:+.1} %", change * 100.0)),
+            row.change().map_or("-".to_owned(), change),
             measured.map_or("-".to_owned(), |m| format!("{:.0} {}", m.count, m.counted.as_str())),
             measured.map_or_else(|| period_in_words(row.wanted.over), period),
         ]);
@@ -37,6 +37,12 @@ pub fn of_rows(rows: &[Row<'_>], now: Timestamp) -> String {
         }
     }
     text
+}
+
+/// A change in percent, with its sign; nothing that rounds to nothing has one.
+fn change(change: f64) -> String {
+    let tenths = (change * 1000.0).round();
+    if tenths == 0.0 { "0 %".to_owned() } else { format!("{:+.1} %", tenths / 10.0) }
 }
 
 /// What is recorded, the version in use first of each.
@@ -90,4 +96,23 @@ fn columns(lines: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_said_with_its_sign() {
+        for (part, said) in [(0.25, "+25.0 %"), (-0.0312, "-3.1 %"), (-0.0001, "0 %"), (0.0, "0 %"), (3.0, "+300.0 %")]
+        {
+            assert_eq!(change(part), said);
+        }
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let line = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        assert_eq!(columns(&[line(["A", "BB", "C"]), line(["äöü", "b", ""])]), "A    BB  C\näöü  b\n");
+    }
 }
