@@ -241,6 +241,15 @@ Notification: n1
     }
 
     #[test]
+    fn says_where_a_baseline_comes_from() {
+        let mut n = notification("n1");
+        let source = "recorded 2026-01-02, 7d, 120345 requests, version 3";
+        n.trigger.as_mut().unwrap().baseline_source = Some(source.to_owned());
+        let message = compose(&n, &addresses());
+        assert!(message.text.contains(&format!("; the baseline: {source}\n")), "{}", message.text);
+    }
+
+    #[test]
     fn a_dry_run_cannot_be_taken_for_the_real_thing() {
         let mut n = notification("n1");
         n.dry_run = true;
