@@ -112,8 +112,12 @@ async fn record_all(settings: &Settings, wanted: &[Wanted<'_>], options: &cli::B
         }
         rows.push(row);
     }
-    if options.output == Output::Text {
-        print(&table::of_rows(&rows, now))?;
+    let table = table::of_rows(&rows, now);
+    match options.output {
+        Output::Text => print(&table)?,
+        // Who is asked must see what for.
+        Output::Json if !options.yes && !options.dry_run => say(table.trim_end()),
+        Output::Json => {}
     }
     let good = rows.iter().any(|row| row.refused.is_empty());
     if good && !options.dry_run {
