@@ -63,10 +63,10 @@ fn readings(tick: u32) -> BTreeMap<Name, Reading> {
     let failed = if tick % DAY < TROUBLE { 300.0 } else { 3.0 };
     let counts = Evidence::Counts { failed, total: 6000.0 };
     [
-        ("availability".into(), reading(counts, true, None)),
-        ("error_rate".into(), reading(counts, true, None)),
-        ("latency".into(), reading(Evidence::Quantile { value: 0.13, requests: 6000.0 }, true, Some(0.12))),
-        ("memory".into(), reading(Evidence::Value(1e8), false, None)),
+        ("availability", reading(counts, true, None)),
+        ("error_rate", reading(counts, true, None)),
+        ("latency", reading(Evidence::Quantile { value: 0.13, requests: 6000.0 }, true, Some(0.12))),
+        ("memory", reading(Evidence::Value(1e8), false, None)),
     ]
     .into()
 }
@@ -74,12 +74,12 @@ fn readings(tick: u32) -> BTreeMap<Name, Reading> {
 fn thirty_days(settings: &Settings) -> usize {
     let mut engine = Engine::new(settings.clone());
     let begin: Timestamp = "2026-01-02T00:00:00Z".parse().expect("a time");
-    let guard: Name = "shop".into();
+    let guard: Name = "shop";
     let mut actions = 0;
     for tick in 0..TICKS {
         let at = begin + STEP * tick;
         let observation = Observation { share: Ok(25), readings: readings(tick), drift: Vec::new() };
-        let tick = Tick { at, kind: TickKind::Live, guards: [(guard.clone(), observation)].into() };
+        let tick = Tick { at, kind: TickKind::Live, guards: [(guard, observation)].into() };
         actions += engine.replay(Input::Tick(tick), at).len();
         for view in engine.triggers() {
             black_box((view.value, view.held));

@@ -21,6 +21,7 @@
 mod defaults;
 mod field;
 mod file;
+mod lasting;
 mod layers;
 mod loopback;
 mod node;
@@ -42,6 +43,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use lasting::lasting;
 pub use loopback::{is_loopback, is_loopback_host};
 pub use secret::SecretError;
 pub use settings::*;

@@ -28,7 +28,7 @@ pub async fn look_once(
         }
         let shares = futures::future::join_all(shares).await;
         let seen = |share| Observation { share, ..Observation::nothing() };
-        let names = world.settings.guards.iter().map(|guard| guard.name.as_str().into());
+        let names = world.settings.guards.iter().map(|guard| crate::config::lasting(&guard.name));
         let guards = names.zip(shares.into_iter().map(seen)).collect();
         let now = clock.now();
         let tick = Tick { at: now, kind: TickKind::History, guards };

@@ -204,8 +204,9 @@ impl Round<'_> {
     fn observe(&self, at: Timestamp, kind: TickKind, answers: &[Answer], shares: &BTreeMap<String, Seen>) -> Tick {
         let mut readings = self.world.plan.readings(answers);
         let guards = shares.iter().map(|(guard, Seen { share, drift })| {
-            let (name, readings) =
-                readings.remove_entry(guard.as_str()).unwrap_or_else(|| (guard.as_str().into(), BTreeMap::new()));
+            let (name, readings) = readings
+                .remove_entry(guard.as_str())
+                .unwrap_or_else(|| (crate::config::lasting(guard), BTreeMap::new()));
             (name, Observation { share: share.clone(), readings, drift: drift.clone() })
         });
         Tick { at, kind, guards: guards.collect() }

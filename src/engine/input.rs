@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,8 +30,8 @@ pub enum Input {
     Reconfigure(Settings),
 }
 
-/// The name of a guard or of a trigger. Shared, because every tick of a thousand guards says all of them.
-pub type Name = Arc<str>;
+/// The name of a guard or of a trigger. It lives as long as the process, because every tick of a thousand guards says all of them.
+pub type Name = &'static str;
 
 /// The measurements of one tick. All of them are of the same instant.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Baseline, Guard, Selector, Signal, SignalKind};
+use crate::config::{Baseline, Guard, Selector, Signal, SignalKind, lasting};
 use crate::engine::{Evidence, Name, Reading, Unknown, needed_for_quantile, needed_for_ratio};
 
 use super::expression::Expression;
@@ -178,11 +178,11 @@ impl Plan {
         let mut numbers = Numbers::default();
         let mut readings = Vec::new();
         for guard in guards {
-            let name: Name = guard.name.as_str().into();
+            let name = lasting(&guard.name);
             for (trigger, signal) in &guard.signals {
                 readings.push(PlannedReading {
-                    guard: name.clone(),
-                    trigger: trigger.as_str().into(),
+                    guard: name,
+                    trigger: lasting(trigger),
                     window: numbers.evidence(&signal.kind, signal.window, Duration::ZERO),
                     confirm: signal.confirm_window.map(|w| numbers.evidence(&signal.kind, w, Duration::ZERO)),
                     baseline: signal
@@ -203,14 +203,14 @@ impl Plan {
         let mut numbers = Numbers::default();
         let mut readings = Vec::new();
         for guard in guards {
-            let name: Name = guard.name.as_str().into();
+            let name = lasting(&guard.name);
             for (trigger, signal) in &guard.signals {
                 let Some(selector) = signal.kind.selector() else { continue };
                 let window = signal.shortest_window();
                 let number = numbers.built_in(Number::Scrapes, selector, window, Duration::ZERO);
                 readings.push(PlannedReading {
-                    guard: name.clone(),
-                    trigger: trigger.as_str().into(),
+                    guard: name,
+                    trigger: lasting(trigger),
                     window: PlannedEvidence::Value(number),
                     confirm: None,
                     baseline: None,
@@ -224,14 +224,14 @@ impl Plan {
 
     /// Plans the one question what a gauge that has a series for each guard said of these. Each reading is named `name`, and its window is the
     /// highest value: of several replicas only those that know one say a number.
-    pub fn of_gauge(metric: &str, guards: &[Guard], name: &str) -> Self {
+    pub fn of_gauge(metric: &str, guards: &[Guard], name: Name) -> Self {
         let label = "guard";
         let promql = format!("max by ({label}) ({metric} >= 0)");
         let row = |(at, guard): (usize, &Guard)| (vec![guard.name.clone()], at);
         let rows = guards.iter().enumerate().map(row).collect();
         let readings = guards.iter().enumerate().map(|(at, guard)| PlannedReading {
-            guard: guard.name.as_str().into(),
-            trigger: name.into(),
+            guard: lasting(&guard.name),
+            trigger: name,
             window: PlannedEvidence::Value(at),
             confirm: None,
             baseline: None,
@@ -272,7 +272,7 @@ impl Plan {
                 (numbers.evidence(&signal.kind, steps.period, now), covered(selector, Number::Rate, &mut numbers))
             }
         };
-        let (guard, trigger) = (guard.into(), trigger.into());
+        let (guard, trigger) = (lasting(guard), lasting(trigger));
         let reading =
             PlannedReading { guard, trigger, window, confirm: Some(confirm), baseline: None, burn: Vec::new() };
         let count = numbers.known.len();
@@ -295,7 +295,7 @@ impl Plan {
                 baseline: planned.baseline.map(|b| baseline(b, &numbers)),
                 burn: planned.burn.iter().map(|(w, c)| (evidence(*w, &numbers), evidence(*c, &numbers))).collect(),
             };
-            readings.entry(planned.guard.clone()).or_default().insert(planned.trigger.clone(), reading);
+            readings.entry(planned.guard).or_default().insert(planned.trigger, reading);
         }
         readings
     }

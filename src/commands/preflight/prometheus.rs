@@ -216,7 +216,7 @@ mod tests {
         let settings = settings();
         let guard = &settings.guards[0];
         let scrapes = |counts: &[f64]| {
-            let name = |n: usize| Name::from(if n == 0 { "error_rate".to_owned() } else { format!("other{n}") });
+            let name = |n: usize| ["error_rate", "other1"][n];
             let all = counts.iter().enumerate().map(|(n, count)| (name(n), reading(Ok(Evidence::Value(*count)))));
             windows(guard, &all.collect(), &BTreeMap::new())
         };
@@ -228,7 +228,7 @@ mod tests {
         );
         assert!(found.hint.is_some_and(|hint| hint.contains("widen the confirm_window")));
         assert_eq!(scrapes(&[2.0, 60.0]).map(|check| check.result), Some(Result::Ok));
-        let of = |window| BTreeMap::from([("error_rate".into(), reading(window))]);
+        let of = |window| BTreeMap::from([("error_rate", reading(window))]);
         let (nothing, seen) = (of(Err(Unknown::NoSeries)), of(Ok(Evidence::Counts { failed: 0.0, total: 9.0 })));
         assert_eq!(windows(guard, &nothing, &nothing), None, "the trigger says it");
         let found = windows(guard, &nothing, &seen).expect("a check");

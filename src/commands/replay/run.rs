@@ -51,7 +51,7 @@ impl Run {
     pub fn new(guards: &[config::Guard], evaluation: &config::Evaluation, step: Duration, span: Span) -> Self {
         let settings = engine_settings(guards, evaluation, step);
         let guards = settings.guards.iter().map(|guard| OfGuard {
-            name: guard.name.as_str().into(),
+            name: config::lasting(&guard.name),
             steps: guard.rollback.steps.clone(),
             trips: Vec::new(),
             triggers: guard.triggers.iter().map(|trigger| Tally::new(trigger.clone(), span)).collect(),
@@ -78,16 +78,16 @@ impl Run {
         let counts = at >= self.span.from;
         let mut observed = BTreeMap::new();
         for guard in &mut self.guards {
-            let share = shares.get(&*guard.name).copied();
+            let share = shares.get(guard.name).copied();
             if counts && share.is_some() {
                 guard.share_known += self.span.step;
             }
             let observation = Observation {
                 share: share.ok_or(Unknown::NotObserved),
-                readings: readings.remove(&guard.name).unwrap_or_default(),
+                readings: readings.remove(guard.name).unwrap_or_default(),
                 drift: Vec::new(),
             };
-            observed.insert(guard.name.clone(), observation);
+            observed.insert(guard.name, observation);
         }
         let tick = Tick { at, kind: TickKind::Live, guards: observed };
         let mut actions = self.engine.replay(Input::Tick(tick), at);
@@ -201,7 +201,7 @@ impl Run {
     fn tripped(&mut self, told: Notification, page: Page, at: Timestamp) {
         let incident = told.incident.unwrap_or_default();
         let story: Option<Incident> = self.engine.incidents().into_iter().find(|story| story.id == incident);
-        let Some(guard) = self.guards.iter_mut().find(|guard| Some(&*guard.name) == told.guard.as_deref()) else {
+        let Some(guard) = self.guards.iter_mut().find(|guard| Some(guard.name) == told.guard.as_deref()) else {
             return;
         };
         let triggers = match &story {
@@ -237,7 +237,7 @@ impl Run {
     }
 
     fn tally(&mut self, guard: &str, trigger: &str) -> Option<&mut Tally> {
-        let guard = self.guards.iter_mut().find(|known| &*known.name == guard)?;
+        let guard = self.guards.iter_mut().find(|known| known.name == guard)?;
         guard.triggers.iter_mut().find(|tally| tally.settings().name == trigger)
     }
 

@@ -125,7 +125,7 @@ fn shares(guards: &[config::Guard], share: AssumedShare, recorded: impl Fn(&str)
         AssumedShare::Always(share) => Some(share),
         AssumedShare::AsRecorded => recorded(&guard.name),
     };
-    guards.iter().filter_map(|guard| Some((guard.name.as_str().into(), of(guard)?))).collect()
+    guards.iter().filter_map(|guard| Some((config::lasting(&guard.name), of(guard)?))).collect()
 }
 
 async fn walk_prometheus(

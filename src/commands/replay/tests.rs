@@ -61,13 +61,12 @@ fn night(typed: &[&str], stretches: &[Stretch], lead: usize, share: Option<u8>) 
     let at = |tick: usize| beginning() + STEP * u32::try_from(tick).expect("few ticks");
     let span = Span { from: at(lead), step: 10.0, ticks: ticks - lead };
     let mut run = Run::new(&settings.guards, &settings.evaluation, STEP, span);
-    let shares: Shares = share.map(|share| ("shop".into(), share)).into_iter().collect();
+    let shares: Shares = share.map(|share| ("shop", share)).into_iter().collect();
     let each = stretches.iter().flat_map(|(ticks, percent)| std::iter::repeat_n(*percent, *ticks));
     for (tick, percent) in each.enumerate() {
         let memory = Reading { window: Ok(Evidence::Value(1.0)), confirm: None, baseline: None, burn: Vec::new() };
-        let of_shop: BTreeMap<Name, Reading> =
-            [("error_rate".into(), reading(percent)), ("memory".into(), memory)].into();
-        let readings: Readings = [("shop".into(), of_shop)].into();
+        let of_shop: BTreeMap<Name, Reading> = [("error_rate", reading(percent)), ("memory", memory)].into();
+        let readings: Readings = [("shop", of_shop)].into();
         run.tick(at(tick), readings, &shares);
     }
     run.finish("a", typed.iter().map(|&text| text.to_owned()).collect())

@@ -465,7 +465,7 @@ impl Node {
         }
         let window = value.map(Evidence::Value).ok_or(Unknown::NoSeries);
         let reading = Reading { window, confirm: None, baseline: None, burn: Vec::new() };
-        let readings = [("bad".into(), reading.clone()), ("odd".into(), reading)].into();
+        let readings = [("bad", reading.clone()), ("odd", reading)].into();
         Observation { share, readings, drift: Vec::new() }
     }
 
@@ -491,18 +491,15 @@ impl Node {
         {
             let mut at = Clock::aligned_after(since, interval);
             while at < due {
-                let tick = Tick {
-                    at,
-                    kind: TickKind::History,
-                    guards: [(GUARD.into(), self.observation(world, at, false))].into(),
-                };
+                let tick =
+                    Tick { at, kind: TickKind::History, guards: [(GUARD, self.observation(world, at, false))].into() };
                 self.with_core(world, |core, now, instant, post| core.handle(Input::Tick(tick), now, instant, post));
                 world.seen.replayed += 1;
                 at = after(at, INTERVAL);
             }
         }
         let kind = if self.role == Role::Leading { TickKind::Live } else { TickKind::History };
-        let tick = Tick { at: due, kind, guards: [(GUARD.into(), self.observation(world, due, true))].into() };
+        let tick = Tick { at: due, kind, guards: [(GUARD, self.observation(world, due, true))].into() };
         self.with_core(world, |core, now, instant, post| core.handle(Input::Tick(tick), now, instant, post));
         if self.role == Role::Leading && world.t >= self.checkpoint + 60 {
             self.with_core(world, |core, now, _, post| core.save(now, post).into_iter().collect());

@@ -294,11 +294,11 @@ proptest! {
 
             let observation = Observation {
                 share: step.share.ok_or(Unknown::NotObserved),
-                readings: [(trigger.name.as_str().into(), step.reading)].into(),
+                readings: [(super::scenario::lasting(&trigger.name), step.reading)].into(),
                 drift: Vec::new(),
             };
             let kind = if step.live { TickKind::Live } else { TickKind::History };
-            let tick = Tick { at, kind, guards: [("terminal".into(), observation)].into() };
+            let tick = Tick { at, kind, guards: [("terminal", observation)].into() };
             let actions = engine.handle(Input::Tick(tick), at);
             let changes = actions.iter().filter(|a| matches!(a, Action::Change(_))).count();
 

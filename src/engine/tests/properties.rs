@@ -175,7 +175,7 @@ fn observation(weather: Weather, share: Option<u8>) -> Option<Observation> {
     };
     let errors = Reading { window: errors.clone(), confirm: Some(errors), baseline: None, burn: Vec::new() };
     let memory = Reading { window: memory, confirm: None, baseline: None, burn: Vec::new() };
-    let readings = [("error_rate".into(), errors), ("memory".into(), memory)].into();
+    let readings = [("error_rate", errors), ("memory", memory)].into();
     Some(Observation { share: share.ok_or(Unknown::Cluster("503".to_owned())), readings, drift: Vec::new() })
 }
 
@@ -413,7 +413,7 @@ impl World {
 
     fn tick(&mut self, weather: [Weather; 2], share: [Option<u8>; 2], gap: u64, kind: TickKind, late: bool) {
         self.at += seconds(gap);
-        let observed = |index: usize| Some((NAMES[index].into(), observation(weather[index], share[index])?));
+        let observed = |index: usize| Some((NAMES[index], observation(weather[index], share[index])?));
         let tick = Tick { at: self.at, kind, guards: (0..2).filter_map(observed).collect() };
         let now = if late { self.at + seconds(31) } else { self.at };
         let before = self.held();
@@ -484,7 +484,7 @@ impl World {
 
     fn replay(&mut self, weather: [Weather; 2], share: [Option<u8>; 2], ticks: u64) {
         for back in (0..ticks).rev() {
-            let observed = |index: usize| Some((NAMES[index].into(), observation(weather[index], share[index])?));
+            let observed = |index: usize| Some((NAMES[index], observation(weather[index], share[index])?));
             let at = self.at - seconds(10 * back);
             let tick = Tick { at, kind: TickKind::History, guards: (0..2).filter_map(observed).collect() };
             let last: Vec<_> = self.engine.status().iter().map(|s| s.last_tick).collect();
@@ -602,7 +602,7 @@ proptest! {
             }
             ticks_seen_bad += u32::from(matches!(weather, Weather::Bad | Weather::Middling));
             let guards: BTreeMap<_, _> =
-                observation(weather, Some(25)).map(|o| (NAMES[1].into(), o)).into_iter().collect();
+                observation(weather, Some(25)).map(|o| (NAMES[1], o)).into_iter().collect();
             let actions = engine.handle(Input::Tick(Tick { at, kind: TickKind::Live, guards }), at);
             if actions.iter().any(|a| matches!(a, Action::Change(_))) {
                 let since = bad_since.expect("a breach before the change");
@@ -624,7 +624,7 @@ proptest! {
         let mut tick = |weather, gap| {
             at += seconds(gap);
             let guards: BTreeMap<_, _> =
-                observation(weather, Some(25)).map(|o| (NAMES[1].into(), o)).into_iter().collect();
+                observation(weather, Some(25)).map(|o| (NAMES[1], o)).into_iter().collect();
             let actions = engine.handle(Input::Tick(Tick { at, kind: TickKind::Live, guards }), at);
             changed |= actions.iter().any(|a| matches!(a, Action::Change(_)));
             (at, changed)

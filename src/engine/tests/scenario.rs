@@ -338,9 +338,9 @@ impl Scenario {
             for (index, what) in what.split('|').map(str::trim).enumerate() {
                 if what != "absent" {
                     let readings =
-                        self.triggers[index].iter().map(|t| (t.name.as_str().into(), self.reading(t, what))).collect();
+                        self.triggers[index].iter().map(|t| (lasting(&t.name), self.reading(t, what))).collect();
                     guards.insert(
-                        self.names[index].as_str().into(),
+                        lasting(&self.names[index]),
                         Observation { share: self.share.clone(), readings, drift: self.drift.clone() },
                     );
                 }
@@ -508,4 +508,9 @@ fn duration(text: &str) -> Duration {
         }
     }
     seconds(total)
+}
+
+/// A name as a tick has it. A test may leave it behind.
+pub fn lasting(name: &str) -> Name {
+    Box::leak(name.into())
 }

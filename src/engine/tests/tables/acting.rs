@@ -153,13 +153,12 @@ fn what_did_not_trip_must_be_well_too_and_holds_nothing_up_when_it_cannot_be_see
         let other = TriggerSettings { name: "other".to_owned(), measure: Measure::Availability, ..availability() };
         settings(vec![guard("terminal", vec![error_rate(), other])])
     };
-    let life_at = |share: Result<u8, Unknown>, readings: &[(&str, &str)], minutes: u64| {
+    let life_at = |share: Result<u8, Unknown>, readings: &[(&'static str, &str)], minutes: u64| {
         let mut scenario = Scenario::new(two());
         scenario.run("5m10s 5 %\n completed");
         for _ in 0..minutes * 6 {
-            let readings = readings.iter().map(|(name, what)| ((*name).into(), counted(what))).collect();
-            let guards =
-                [("terminal".into(), Observation { share: share.clone(), readings, drift: Vec::new() })].into();
+            let readings = readings.iter().map(|(name, what)| (*name, counted(what))).collect();
+            let guards = [("terminal", Observation { share: share.clone(), readings, drift: Vec::new() })].into();
             let tick = Tick { at: scenario.time(), kind: TickKind::Live, guards };
             let now = scenario.time();
             scenario.feed(Input::Tick(tick), now);
@@ -167,7 +166,7 @@ fn what_did_not_trip_must_be_well_too_and_holds_nothing_up_when_it_cannot_be_see
         }
         scenario.engine.incidents()[0].verification
     };
-    let life = |readings: &[(&str, &str)], minutes: u64| life_at(Ok(0), readings, minutes);
+    let life = |readings: &[(&'static str, &str)], minutes: u64| life_at(Ok(0), readings, minutes);
     assert_eq!(life(&[("error_rate", "good"), ("other", "good")], 3), Some(Verification::Recovered));
     // All traffic has left what the other one counts, as it was told to; where that is not known, it might be blind instead.
     assert_eq!(life(&[("error_rate", "good"), ("other", "none")], 3), Some(Verification::Recovered));

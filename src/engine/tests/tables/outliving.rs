@@ -611,8 +611,8 @@ fn only_numbers_get_into_the_memory() {
                 baseline: Some(Ok(odd)),
                 burn: Vec::new(),
             };
-            let readings = [("memory".into(), reading)].into();
-            let guards = [("terminal".into(), Observation { share: Ok(25), readings, drift: Vec::new() })].into();
+            let readings = [("memory", reading)].into();
+            let guards = [("terminal", Observation { share: Ok(25), readings, drift: Vec::new() })].into();
             engine.handle(Input::Tick(Tick { at, kind: TickKind::Live, guards }), at);
         }
         assert!(engine.status()[0].triggers[0].firing);

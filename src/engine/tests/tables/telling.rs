@@ -225,8 +225,8 @@ fn pages_of_ticks_that_are_handled_at_once_are_told_apart() {
     let mut scenario = Scenario::new(settings(vec![guard("terminal", vec![trigger])]));
     for (index, value) in [130.0, 1.0, 130.0].into_iter().enumerate() {
         let reading = Reading { window: Ok(Evidence::Value(value)), confirm: None, baseline: None, burn: Vec::new() };
-        let readings = [("memory".into(), reading)].into();
-        let guards = [("terminal".into(), Observation { share: Ok(25), readings, drift: Vec::new() })].into();
+        let readings = [("memory", reading)].into();
+        let guards = [("terminal", Observation { share: Ok(25), readings, drift: Vec::new() })].into();
         let at = start() + INTERVAL * u32::try_from(index).unwrap();
         scenario.feed(Input::Tick(Tick { at, kind: TickKind::Live, guards }), start() + seconds(25));
     }

@@ -78,11 +78,11 @@ impl Csv {
             let of = |(name, signal): (&String, &config::Signal)| {
                 let threshold = plan::threshold(guard, name);
                 let said = Said { table, own: self.own.get(name).copied(), signal, threshold };
-                (Name::from(name.as_str()), said.reading(at))
+                (config::lasting(name), said.reading(at))
             };
             guard.signals.iter().map(of).collect()
         };
-        guards.iter().map(|guard| (Name::from(guard.name.as_str()), of(guard))).collect()
+        guards.iter().map(|guard| (config::lasting(&guard.name), of(guard))).collect()
     }
 
     /// The share of a guard's traffic on the new path, in percent, as its newest row that names one says it; none where that is stale.
