@@ -29,8 +29,11 @@ pub(super) fn upper_bound(le: &str) -> Option<f64> {
     (!bound.is_nan() && (bound.is_finite() || said)).then_some(bound)
 }
 
+/// A bucket: its upper bound, and how many are not above it.
+pub(super) type Bucket = (f64, f64);
+
 /// `histogram_quantile` over buckets by rising upper bound, each bound once, with their cumulative counts. `quantile` is between 0 and 1.
-pub(super) fn histogram_quantile(quantile: f64, buckets: &mut [(f64, f64)]) -> f64 {
+pub(super) fn histogram_quantile(quantile: f64, buckets: &mut [Bucket]) -> f64 {
     let [.., (before_last, _), (last, observations)] = *buckets else { return f64::NAN };
     if last != f64::INFINITY {
         return f64::NAN;
@@ -124,7 +127,7 @@ mod tests {
     #[test]
     fn a_quantile_lies_in_its_bucket() {
         let inf = f64::INFINITY;
-        let cases: [(f64, &[(f64, f64)], f64); 13] = [
+        let cases: [(f64, &[Bucket], f64); 13] = [
             (0.5, &[(10.0, 50.0), (20.0, 100.0), (inf, 100.0)], 10.0),
             (0.75, &[(10.0, 50.0), (20.0, 100.0), (inf, 100.0)], 15.0),
             (0.25, &[(10.0, 50.0), (20.0, 100.0), (inf, 100.0)], 5.0),

@@ -10,7 +10,7 @@ use crate::engine::Unknown;
 use super::super::super::expression::{Aggregation, Expression, Function, Matcher, Operator, VectorSelector};
 use super::super::super::plan::{Answer, Labels, Plan};
 use super::super::millis;
-use super::functions::{count, histogram_quantile, increase, upper_bound};
+use super::functions::{Bucket, count, histogram_quantile, increase, upper_bound};
 use super::series::{Series, Window};
 use super::written::{self, Over};
 use super::{LOOKBACK, OpenMetrics};
@@ -199,7 +199,7 @@ impl Row {
     /// A quantile of the buckets that have a number; none where none has.
     fn quantile(&self, quantile: f64) -> Option<f64> {
         let numbers = self.bounds.iter().zip(&self.numbers);
-        let mut buckets: Vec<(f64, f64)> = numbers.filter_map(|(bound, number)| Some((*bound, (*number)?))).collect();
+        let mut buckets: Vec<Bucket> = numbers.filter_map(|(bound, number)| Some((*bound, (*number)?))).collect();
         buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         (!buckets.is_empty()).then(|| histogram_quantile(quantile, &mut buckets))
     }
