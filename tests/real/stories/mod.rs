@@ -13,6 +13,7 @@
 //! | `life` | signals, reload, the API, dry run |
 //! | `proven` | a rollback is proven beforehand, saved, and watched afterwards |
 //! | `by_hand` | traffic is moved by hand, and by other systems |
+//! | `alerting` | the same series through alerting rules, and where that differs |
 //! | `replay` | what was missed is fetched as it was |
 //! | `files` | a file in Prometheus' place says what Prometheus says |
 //! | `history` | what would have happened over days |
@@ -24,6 +25,7 @@
 //! | `stage`, `site` | what the stories share: one component, and many at once |
 
 mod acts;
+mod alerting;
 mod backups;
 mod baselines;
 mod by_hand;
@@ -49,6 +51,7 @@ use crate::support::Story;
 pub fn trials() -> Vec<Story> {
     let all = [
         acts::trials(),
+        alerting::trials(),
         by_hand::trials(),
         proven::trials(),
         keeps_still::trials(),

@@ -30,6 +30,7 @@ pub struct Builder<'a> {
     interval: Duration,
     history: Vec<String>,
     flags: Vec<String>,
+    rules: Option<Value>,
 }
 
 /// A Prometheus. Dropping it kills it.
@@ -70,6 +71,12 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// Evaluates these rules, as often as it scrapes.
+    pub fn rules(mut self, rules: Value) -> Self {
+        self.rules = Some(rules);
+        self
+    }
+
     /// Starts it and waits until each target has been scraped twice.
     pub async fn start(self) -> anyhow::Result<Prometheus<'a>> {
         let dir = self.world.new_dir("prometheus")?;
@@ -89,10 +96,14 @@ impl<'a> Builder<'a> {
             .map(|(job, address)| json!({"job_name": job, "static_configs": [{"targets": [address.to_string()]}]}))
             .collect();
         let interval = format!("{}ms", self.interval.as_millis());
-        let config = json!({
-            "global": {"scrape_interval": interval, "scrape_timeout": interval},
+        let mut config = json!({
+            "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
             "scrape_configs": jobs,
         });
+        if let Some(rules) = &self.rules {
+            config["rule_files"] = json!(["rules.yml"]);
+            fs::write(dir.join("rules.yml"), rules.to_string())?;
+        }
         // JSON is YAML.
         fs::write(dir.join("prometheus.yml"), config.to_string())?;
         let mut prometheus = Prometheus {
@@ -114,7 +125,14 @@ impl<'a> Builder<'a> {
 impl<'a> Prometheus<'a> {
     /// One that is yet to be told what to scrape.
     pub fn builder(world: &'a World) -> Builder<'a> {
-        Builder { world, targets: Vec::new(), interval: SCRAPE_INTERVAL, history: Vec::new(), flags: Vec::new() }
+        Builder {
+            world,
+            targets: Vec::new(),
+            interval: SCRAPE_INTERVAL,
+            history: Vec::new(),
+            flags: Vec::new(),
+            rules: None,
+        }
     }
 
     /// One that scrapes this address every second.
