@@ -1,6 +1,5 @@
 //! The rules that are compared: "more than 1 % of the requests failed, for 5 minutes", read in three ways.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -80,24 +79,27 @@ impl Plain {
     }
 }
 
+/// The names in it.
+const GUARD: &str = "service";
+const TRIGGER: &str = "error_rate";
+
 /// Ripcord's engine. Its trigger only pages: a rollback would latch, and what ends here is to begin again. When it fires is the same.
 pub struct Judge {
     engine: Engine,
     at: Timestamp,
-    guard: Arc<str>,
-    trigger: Arc<str>,
 }
 
 impl Judge {
     fn new(literal: bool) -> Self {
         let trigger = TriggerSettings {
-            name: "error_rate".to_owned(),
+            name: TRIGGER.to_owned(),
             action: TriggerAction::Page,
             severity: Severity::Critical,
             source: String::new(),
             measure: Measure::FailureRatio,
             side: Side::Above,
             levels: Levels { threshold: THRESHOLD, clear: CLEAR },
+            baseline: None,
             stages: Vec::new(),
             burn_rates: Vec::new(),
             window: Duration::from_secs(300),
@@ -108,7 +110,7 @@ impl Judge {
             unit: Unit::Ratio,
         };
         let guard = GuardSettings {
-            name: "service".to_owned(),
+            name: GUARD.to_owned(),
             triggers: vec![trigger],
             rollback: RollbackSettings {
                 percentages: vec![0],
@@ -124,12 +126,7 @@ impl Judge {
             dry_run: false,
             guards: vec![guard],
         };
-        Self {
-            engine: Engine::new(settings),
-            at: Timestamp::from_second(1_767_312_000).expect("2026-01-02T00:00:00Z"),
-            guard: "service".into(),
-            trigger: "error_rate".into(),
-        }
+        Self { engine: Engine::new(settings), at: Timestamp::from_second(1_767_312_000).expect("2026-01-02T00:00:00Z") }
     }
 
     fn trips(&mut self, window: Counts, confirm: Counts) -> bool {
@@ -138,9 +135,8 @@ impl Judge {
             |counts: Counts| Ok(Evidence::Counts { failed: f64::from(counts.failed), total: f64::from(counts.total) });
         let reading =
             Reading { window: evidence(window), confirm: Some(evidence(confirm)), baseline: None, burn: Vec::new() };
-        let observation =
-            Observation { share: Ok(25), readings: [(self.trigger.clone(), reading)].into(), drift: Vec::new() };
-        let tick = Tick { at: self.at, kind: TickKind::Live, guards: [(self.guard.clone(), observation)].into() };
+        let observation = Observation { share: Ok(25), readings: [(TRIGGER, reading)].into(), drift: Vec::new() };
+        let tick = Tick { at: self.at, kind: TickKind::Live, guards: [(GUARD, observation)].into() };
         let actions = self.engine.handle(Input::Tick(tick), self.at);
         actions.iter().any(|action| matches!(action, Action::Notify(page) if page.event == Event::PageFiring))
     }

@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRunner};
 use proptest::{prop_assert, prop_assert_eq};
 
 use super::super::*;
-use super::scenario::{guard, settings};
+use super::scenario::{guard, lasting, settings};
 use coverage::Coverage;
 use histories::{Sight, Step};
 use rules::{Past, Says, Why};
@@ -264,11 +264,11 @@ fn tick(trigger: &TriggerSettings, step: &Step, at: Timestamp) -> Tick {
     let observation = step.seen.as_ref().map(|seen| Observation {
         share: step.share.ok_or(Unknown::NotObserved),
         readings: match seen {
-            Sight::Reading(reading) => [(trigger.name.as_str().into(), reading.clone())].into(),
+            Sight::Reading(reading) => [(lasting(&trigger.name), reading.clone())].into(),
             Sight::NoReading => [].into(),
         },
         drift: Vec::new(),
     });
     let kind = if step.live { TickKind::Live } else { TickKind::History };
-    Tick { at, kind, guards: observation.map(|seen| ("terminal".into(), seen)).into_iter().collect() }
+    Tick { at, kind, guards: observation.map(|seen| ("terminal", seen)).into_iter().collect() }
 }
