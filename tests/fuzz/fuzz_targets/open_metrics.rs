@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use ripcord::prometheus::{OpenMetrics, Plan};
+use ripcord::prometheus::{Answer, OpenMetrics, Plan};
 use ripcord_fuzz::SETTINGS;
 
 static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::new(&SETTINGS.guards));
@@ -28,11 +28,10 @@ fuzz_target!(|text: &str| {
     let mut prepared = file.prepare(&PLAN);
     let later = INSTANTS.iter().filter_map(|seconds| first.checked_add(Duration::from_secs(*seconds)).ok());
     for at in later.chain([last, first]) {
-        let answers = prepared.answers(at);
-        let anew = file.answers(&PLAN, at);
-        // Not by `==`: what is no number is not itself.
-        assert_eq!(format!("{answers:?}").len(), format!("{anew:?}").len());
-        let _ = PLAN.readings(&answers);
+        let _ = PLAN.readings(&prepared.answers(at));
         assert!(file.share("a", at).is_none_or(|share| share <= 100));
     }
+    // Wherever it was before, an instant is answered alike. Not compared by `==`: what is no number is not itself.
+    let text = |answers: Vec<Answer>| answers.iter().map(|answer| format!("{answer:?}").len()).collect::<Vec<_>>();
+    assert_eq!(text(prepared.answers(last)), text(file.answers(&PLAN, last)));
 });
