@@ -19,6 +19,7 @@ use super::{Failure, load_apart, print, runtime};
 
 use keep::{Change, Keeper};
 use kept::Kept;
+pub use kept::document;
 pub use record::record;
 
 /// Shows what is recorded.

@@ -31,11 +31,12 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::cli::{self, Format, Moment};
-use crate::config::{self, LoadOptions, Override, Settings};
+use crate::config::{self, Baseline, LoadOptions, Override, Settings, Signal};
+use crate::engine::Memory;
 use crate::prometheus::{Client, Instants, Plan};
 
 use super::check::explain;
-use super::{Failure, environment, print, runtime};
+use super::{Failure, baseline, environment, print, runtime, say};
 
 use progress::Progress;
 use report::{Replay, Report, VERSION};
@@ -211,6 +212,7 @@ fn setting(name: &'static str, options: &cli::Replay, against: &[String]) -> Res
 impl Task {
     async fn run(self) -> Result<Report, Failure> {
         let mut replays: Vec<Replay> = Vec::new();
+        let memory = recorded(&self.settings).await;
         let mut rest = self.settings;
         while !rest.is_empty() {
             // What asks the same at the same instants shares its answers.
@@ -220,7 +222,7 @@ impl Task {
                 let (together, others): (Vec<_>, Vec<_>) = rest.into_iter().zip(alike).partition(|(_, alike)| *alike);
                 (together.into_iter().map(|(s, _)| s).collect(), others.into_iter().map(|(s, _)| s).collect())
             };
-            replays.extend(walk(&self.source, together, self.from, self.to, self.share).await?);
+            replays.extend(walk(&self.source, together, self.from, self.to, self.share, memory.as_ref()).await?);
             rest = others;
         }
         let comparison = match replays.as_slice() {
@@ -231,6 +233,20 @@ impl Task {
     }
 }
 
+/// What the daemon remembers, where a trigger compares with what it has recorded. Without it such a trigger is unknown, and that is said.
+async fn recorded(settings: &[Setting]) -> Option<Memory> {
+    let takes = |signal: &Signal| matches!(signal.baseline, Some(Baseline::Recorded(_)));
+    let setting = settings.iter().find(|s| s.settings.guards.iter().any(|guard| guard.signals.values().any(takes)))?;
+    let why = match baseline::document(&setting.settings).await {
+        Ok(Some(document)) => return Some(document.engine),
+        Ok(None) => "nothing is kept there yet".to_owned(),
+        Err(Failure::BadInput(why)) => why,
+        Err(Failure::Failed(error)) => format!("{error:#}"),
+    };
+    say(&format!("The recorded baselines are not known, and what compares with them is unknown: {why}"));
+    None
+}
+
 /// Replays by several settings that ask the same.
 async fn walk(
     source: &Source,
@@ -238,6 +254,7 @@ async fn walk(
     from: Timestamp,
     to: Timestamp,
     share: AssumedShare,
+    memory: Option<&Memory>,
 ) -> Result<Vec<Replay>, Failure> {
     let Some(step) = settings.first().map(|setting| setting.step) else { return Ok(Vec::new()) };
     let told: Instants = source::aligned(from, to, step);
@@ -246,7 +263,11 @@ async fn walk(
     let begin = begins.min().unwrap_or(from);
     let (mut members, mut names) = (Vec::new(), Vec::new());
     for setting in settings {
-        let run = Run::new(&setting.settings.guards, &setting.settings.evaluation, step, span);
+        let (guards, evaluation) = (&setting.settings.guards, &setting.settings.evaluation);
+        let mut run = Run::new(guards, evaluation, step, span);
+        if let Some(memory) = memory {
+            run.remember(guards, evaluation, memory.clone());
+        }
         members.push(Member { run, guards: setting.settings.guards, plan: setting.plan });
         names.push((setting.name, setting.overrides));
     }

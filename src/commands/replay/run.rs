@@ -8,8 +8,9 @@ use jiff::Timestamp;
 
 use crate::config;
 use crate::engine::{
-    Action, ChangeOrder, ChangeReport, Engine, Event, Incident, IncidentKind, Input, Name, Notification, Observation,
-    Progress, Reading, Record, Settings, StepReport, StepResult, Tick, TickKind, TriggerAction, Unknown, Verdict,
+    Action, ChangeOrder, ChangeReport, Engine, Event, Incident, IncidentKind, Input, Memory, Name, Notification,
+    Observation, Progress, Reading, Record, Settings, StepReport, StepResult, Tick, TickKind, TriggerAction, Unknown,
+    Verdict,
 };
 
 use super::report::{GuardReport, Page, Replay, Trip, TripKind};
@@ -61,6 +62,12 @@ impl Run {
         });
         let guards = guards.collect();
         Self { engine: Engine::new(settings), span, guards, watchdog: Vec::new(), last: None, ticks: 0 }
+    }
+
+    /// Compares with the baselines that a daemon has recorded.
+    pub fn remember(&mut self, guards: &[config::Guard], evaluation: &config::Evaluation, memory: Memory) {
+        let settings = engine_settings(guards, evaluation, Duration::from_secs_f64(self.span.step));
+        self.engine.borrow_baselines(&Engine::remembered(settings, memory, self.span.from));
     }
 
     /// Since when it must tick so that its clocks at `from` are what they would be had it watched all the time.

@@ -236,6 +236,23 @@ async fn a_week_of_the_past_is_recorded(world: World) -> anyhow::Result<()> {
         ensure!(near("value", value) && near("count", count), "{name}: {measured}");
         ensure!(measured["covered"].as_f64().is_some_and(|covered| covered > 0.98), "{name}: {measured}");
     }
+    // A replay compares with what is recorded, and says where it cannot know it.
+    let (file, from) = (written(&world, &config)?.to_string_lossy().into_owned(), (end - 1.hours()).to_string());
+    let replay = ["replay", "--config", &file, "--from", &from, "--to", &end.to_string(), "--format", "json"];
+    let said = parsed(&run_to_end(&world, Some(&stage.kubeconfig), &replay).await?)?;
+    let of_latency = |said: &Value| {
+        let mut triggers = said["replays"][0]["guards"][0]["triggers"].as_array().into_iter().flatten();
+        triggers.find(|t| t["trigger"] == "latency").cloned().context("a trigger")
+    };
+    let latency = of_latency(&said)?;
+    ensure!(latency["time"]["clear_seconds"].as_f64().is_some_and(|clear| clear > 3500.0), "{latency:#}");
+    let elsewhere = config.clone().set("state.file", world.dir.join("not-there.json").display().to_string());
+    let file = written(&world, &elsewhere)?.to_string_lossy().into_owned();
+    let replay = ["replay", "--config", &file, "--from", &from, "--to", &end.to_string(), "--format", "json"];
+    let ended = run_to_end(&world, Some(&stage.kubeconfig), &replay).await?;
+    ensure!(ended.stderr.contains("The recorded baselines are not known"), "{ended:?}");
+    let latency = of_latency(&parsed(&ended)?)?;
+    ensure!(latency["time"]["unknown"][0]["reason"] == "baseline", "{latency:#}");
     // Of nine days three are there: the mean of what was there is no less for that, and it is too little all the same.
     let args = ["record", "--yes", "--output", "json", "--to", &end.to_string(), "--over", "9d"];
     let report = parsed(&alone(&world, &stage, &config, &args).await?)?;
