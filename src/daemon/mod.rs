@@ -41,7 +41,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Finding, ObjectName, Settings, StatePlace};
-use crate::engine::{Engine, GuardState, Input, Notification, Record, TickKind, Watched};
+use crate::engine::{Engine, GuardState, Input, Notification, Record, TickKind, TriggerView, Verdict, Watched};
 use crate::http::{self, Refusal, Request, Snapshot};
 use crate::kubernetes::{
     Cluster, Election, ElectionEvent, Kind as ObjectKind, Leadership, LeaseSettings, LossReason, ObjectRef, election,
@@ -52,6 +52,10 @@ use crate::state::{ConfigMapPlace, FilePlace, Keeper, Place, Report};
 use crate::telemetry::{self, Metrics};
 
 pub use clock::Clock;
+// The parts of a tick, for `benches/tick`.
+pub use shares::Seen;
+pub use ticker::observe;
+pub use world::World;
 
 use self::core::{Core, Effect, Post};
 use changes::{Changes, Reported};
@@ -62,7 +66,6 @@ use shares::Shares;
 use signals::{Signal, Signals};
 use ticker::{CatchUp, Measured};
 use trouble::{Kind, Troubles};
-use world::World;
 
 /// The document is written at least this often while a replica leads: that much history, besides the time that it was away, is replayed
 /// after a crash. It is also how a leader that was cut off learns of it on a quiet night.
@@ -156,6 +159,7 @@ struct Daemon {
     reload_success: bool,
     last_tick: Option<Timestamp>,
     snapshot: watch::Sender<Snapshot>,
+    gauges: telemetry::Gauges,
     metrics: Metrics,
     listen: std::net::SocketAddr,
     /// The receivers that could not be reached the last time.
@@ -252,6 +256,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         reload_success: true,
         last_tick: None,
         snapshot,
+        gauges: telemetry::Gauges::default(),
         metrics: metrics.clone(),
         listen,
         unreachable: BTreeSet::new(),
@@ -611,14 +616,9 @@ impl Daemon {
             tick.kind = TickKind::History;
         }
         self.handle(Input::Tick(tick));
-        let (mut known, mut unknown) = (0, 0);
-        for trigger in self.core.engine().status().iter().flat_map(|g| &g.triggers) {
-            if trigger.unknown.is_none() {
-                known += 1;
-            } else {
-                unknown += 1;
-            }
-        }
+        let is_known = |trigger: &TriggerView<'_>| matches!(trigger.verdict, Some(verdict) if !matches!(verdict, Verdict::Unknown(_)));
+        let known = self.core.engine().triggers().filter(is_known).count();
+        let unknown = self.core.engine().triggers().count() - known;
         let now = self.clock.now();
         let took = Duration::try_from(now.duration_since(measured.due)).unwrap_or_default();
         telemetry::Event::Evaluated { due: measured.due, took, known, unknown }.emit();

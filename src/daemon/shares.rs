@@ -57,21 +57,12 @@ impl Shares {
         Self { known: Arc::default(), watched }
     }
 
-    /// What is known of a guard's objects at `now`.
-    pub fn get(&self, guard: &str, now: Timestamp, interval: Duration) -> Seen {
-        let unknown = |why| Seen { share: Err(why), drift: Vec::new() };
+    /// What is known at `now` of each guard's objects, in the order of the guards.
+    pub fn at(&self, guards: &[Guard], now: Timestamp, interval: Duration) -> Vec<Seen> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = known.get(guard) else { return unknown(Unknown::NotObserved) };
-        let age = Duration::try_from(now.duration_since(known.read_at)).unwrap_or_default();
-        if age > interval * BELIEVED_INTERVALS + BELIEVED_BESIDES {
-            return unknown(Unknown::Stale(age));
-        }
-        match self.watched(guard) {
-            watched if watched == known.watched => known.seen.clone(),
-            // Read before the change that is watched now: it says nothing of what is there since.
-            Some(_) => unknown(Unknown::NotObserved),
-            None => Seen { drift: Vec::new(), ..known.seen.clone() },
-        }
+        let watched: HashMap<String, Watched> =
+            self.watched.borrow().iter().map(|watched| (watched.guard.clone(), watched.clone())).collect();
+        guards.iter().map(|guard| seen(known.get(&guard.name), watched.get(&guard.name), now, interval)).collect()
     }
 
     fn set(&self, guard: &str, known: Known) {
@@ -116,5 +107,20 @@ impl Shares {
             }
             clock.sleep(interval).await;
         }
+    }
+}
+
+fn seen(known: Option<&Known>, watched: Option<&Watched>, now: Timestamp, interval: Duration) -> Seen {
+    let unknown = |why| Seen { share: Err(why), drift: Vec::new() };
+    let Some(known) = known else { return unknown(Unknown::NotObserved) };
+    let age = Duration::try_from(now.duration_since(known.read_at)).unwrap_or_default();
+    if age > interval * BELIEVED_INTERVALS + BELIEVED_BESIDES {
+        return unknown(Unknown::Stale(age));
+    }
+    match watched {
+        watched if watched == known.watched.as_ref() => known.seen.clone(),
+        // Read before the change that is watched now: it says nothing of what is there since.
+        Some(_) => unknown(Unknown::NotObserved),
+        None => Seen { drift: Vec::new(), ..known.seen.clone() },
     }
 }

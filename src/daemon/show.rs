@@ -13,7 +13,9 @@ impl Daemon {
         let mut guards = self.core.engine().status();
         if let Some(written) = &self.written_by_the_leader {
             for told in written.status() {
-                if let Some(guard) = guards.iter_mut().find(|g| g.guard == told.guard) {
+                // Both are in the order of their names.
+                if let Ok(at) = guards.binary_search_by(|g| g.guard.cmp(&told.guard)) {
+                    let guard = &mut guards[at];
                     guard.state = told.state;
                     guard.paused_until = told.paused_until;
                     guard.incident = told.incident;
@@ -46,15 +48,10 @@ impl Daemon {
                 oldest_seconds: d.oldest.unwrap_or_default().as_secs_f64(),
             })
             .collect();
+        let (leads, reload_success, loaded_at) = (self.leads(), self.reload_success, self.loaded_at);
+        let status = telemetry::Status { guards: &guards, queues: &queues, leads, reload_success, loaded_at };
+        self.gauges.publish(&status);
         let world = self.world.borrow();
-        telemetry::Status {
-            guards: &guards,
-            queues: &queues,
-            leads: self.leads(),
-            reload_success: self.reload_success,
-            loaded_at: self.loaded_at,
-        }
-        .publish();
         let known: &Engine = self.written_by_the_leader.as_ref().unwrap_or_else(|| self.core.engine());
         self.snapshot.send_replace(Snapshot {
             version: crate::VERSION,
@@ -90,13 +87,13 @@ impl Daemon {
             for trigger in guard.triggers {
                 tracing::info!(
                     guard = guard.guard,
-                    trigger = trigger.trigger,
+                    trigger = trigger.name(),
                     verdict = trigger.verdict,
-                    value = trigger.text,
-                    threshold = trigger.threshold_text,
+                    value = trigger.text(),
+                    threshold = trigger.threshold_text(),
                     held_seconds = trigger.held_seconds,
                     for_seconds = trigger.for_seconds,
-                    reason = trigger.reason,
+                    reason = trigger.reason(),
                     "Status of the trigger"
                 );
             }

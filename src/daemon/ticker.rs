@@ -117,7 +117,8 @@ impl Round<'_> {
         let schedule = self.schedule();
         let missed = self.owed.handed_over(live.due, schedule);
         // The present shares: nobody wrote down those of the past.
-        let shares = self.shares_at(live.due);
+        let settings = &self.world.settings;
+        let shares = self.shares.at(&settings.guards, live.due, settings.evaluation.interval);
         for range in std::mem::take(&mut self.history) {
             for (at, answers) in range.steps() {
                 let tick = self.observe(at, TickKind::History, &answers, &shares);
@@ -195,21 +196,8 @@ impl Round<'_> {
         }
     }
 
-    fn shares_at(&self, now: Timestamp) -> BTreeMap<String, Seen> {
-        let settings = &self.world.settings;
-        let share = |name: &str| self.shares.get(name, now, settings.evaluation.interval);
-        settings.guards.iter().map(|guard| (guard.name.clone(), share(&guard.name))).collect()
-    }
-
-    fn observe(&self, at: Timestamp, kind: TickKind, answers: &[Answer], shares: &BTreeMap<String, Seen>) -> Tick {
-        let mut readings = self.world.plan.readings(answers);
-        let guards = shares.iter().map(|(guard, Seen { share, drift })| {
-            let (name, readings) = readings
-                .remove_entry(guard.as_str())
-                .unwrap_or_else(|| (crate::config::lasting(guard), BTreeMap::new()));
-            (name, Observation { share: share.clone(), readings, drift: drift.clone() })
-        });
-        Tick { at, kind, guards: guards.collect() }
+    fn observe(&self, at: Timestamp, kind: TickKind, answers: &[Answer], shares: &[Seen]) -> Tick {
+        observe(&self.world, at, kind, answers, shares)
     }
 
     async fn send(
@@ -223,6 +211,18 @@ impl Round<'_> {
         let (world, generation) = (self.world.clone(), self.generation);
         out.send(Measured { tick, due, queries, missed, world, generation }).await.map_err(|_| Closed)
     }
+}
+
+/// What was measured of all guards at one instant. The shares are in the order of the guards.
+pub fn observe(world: &World, at: Timestamp, kind: TickKind, answers: &[Answer], shares: &[Seen]) -> Tick {
+    let mut readings = world.plan.readings(answers);
+    let guards = world.settings.guards.iter().zip(shares).map(|(guard, Seen { share, drift })| {
+        let (name, readings) = readings
+            .remove_entry(guard.name.as_str())
+            .unwrap_or_else(|| (crate::config::lasting(&guard.name), BTreeMap::new()));
+        (name, Observation { share: share.clone(), readings, drift: drift.clone() })
+    });
+    Tick { at, kind, guards: guards.collect() }
 }
 
 /// Whether Prometheus is there at all.

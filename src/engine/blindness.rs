@@ -99,22 +99,22 @@ impl Blindness {
         let mut still: BTreeSet<Severity> = BTreeSet::new();
         for (guard, took) in guards.iter_mut().zip(took) {
             let share = guard.share.as_ref().ok().copied();
-            let name = guard.name().to_owned();
+            let name = &guard.settings.name;
             let paused = guard.state == GuardState::Paused;
             for trigger in &mut guard.triggers {
                 let before = trigger.blind;
                 if *took {
                     let not_seen = match trigger.assessment.as_ref().map(|a| &a.verdict) {
                         Some(Verdict::Unknown(unknown)) => {
-                            severity(trigger, unknown, share).map(|severity| (severity, unknown.to_string()))
+                            severity(trigger, unknown, share).map(|severity| (severity, unknown.clone()))
                         }
                         _ => None,
                     };
                     if trigger.goes_dark(not_seen.as_ref().map(|n| n.0), at, blind_after, paused)
-                        && let Some((severity, reason)) = not_seen
+                        && let Some((severity, unknown)) = not_seen
                     {
-                        let label = words::label(&trigger.settings);
-                        newly.entry(severity).or_default().push(Found { guard: name.clone(), trigger: label, reason });
+                        let (trigger, reason) = (words::label(&trigger.settings), unknown.to_string());
+                        newly.entry(severity).or_default().push(Found { guard: name.clone(), trigger, reason });
                     }
                 }
                 still.extend(trigger.blind);

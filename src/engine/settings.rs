@@ -82,6 +82,20 @@ pub struct TriggerSettings {
     pub baseline: Option<BaselineSource>,
 }
 
+impl TriggerSettings {
+    /// What words of it are made by: a copy that is small, because every tick makes one of each trigger.
+    pub(super) fn for_words(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            source: String::new(),
+            stages: Vec::new(),
+            burn_rates: Vec::new(),
+            baseline: self.baseline.clone(),
+            ..*self
+        }
+    }
+}
+
 /// What a trigger does when it fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::assessment::Assessment;
 use super::guard::{Guard, GuardState, Trigger};
 use super::incident::Incident;
 use super::input::Problem;
@@ -49,46 +50,106 @@ pub struct GuardStatus {
     pub warnings: Vec<String>,
 }
 
-/// One trigger.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// One trigger. Its words are made when somebody asks for them.
+#[derive(Debug, Clone, PartialEq)]
 pub struct TriggerStatus {
-    /// The trigger's name.
-    pub trigger: String,
-    /// What it does when it fires.
-    pub action: TriggerAction,
+    /// What its words are made by.
+    settings: TriggerSettings,
+    assessment: Option<Assessment>,
+    /// What is recorded for it, where its baseline is a recorded one.
+    pub recorded: Option<RecordedBaselines>,
     /// The verdict, as one word.
     pub verdict: &'static str,
     /// Why the verdict is unknown, as one word.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<&'static str>,
-    /// What the verdict rests on, in words.
-    pub reason: String,
     /// The value, in the unit of the threshold.
     pub value: Option<f64>,
-    /// The value in words.
-    pub text: String,
     /// The threshold that holds at the present share.
     pub threshold: f64,
-    /// The threshold in words.
-    pub threshold_text: String,
-    /// What the value is compared with, in the signal's own unit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<f64>,
-    /// Where that comes from, in words: `fixed`, `recorded 2026-01-02, 7d, 120345 requests, version 3`, `a day ago`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline_source: Option<String>,
-    /// The unit of that.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline_unit: Option<Unit>,
-    /// What is recorded for it, where its baseline is a recorded one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub recorded: Option<RecordedBaselines>,
     /// For how long a breach has been observed, in seconds.
     pub held_seconds: f64,
     /// For how long it must be, in seconds.
     pub for_seconds: f64,
     /// Whether its page is firing.
     pub firing: bool,
+    /// Where its baseline comes from, in words.
+    pub baseline_source: Option<String>,
+}
+
+impl TriggerStatus {
+    /// The trigger's name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What the verdict rests on, in words.
+    pub fn reason(&self) -> String {
+        self.assessment.as_ref().map_or_else(|| "no tick yet".to_owned(), |a| a.reason(&self.settings))
+    }
+
+    /// The value in words.
+    pub fn text(&self) -> String {
+        self.assessment.as_ref().map_or_else(String::new, |a| a.text(&self.settings))
+    }
+
+    /// The threshold in words.
+    pub fn threshold_text(&self) -> String {
+        words::threshold(&self.settings, self.threshold)
+    }
+}
+
+/// A trigger as the API shows it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    trigger: &'a str,
+    /// What it does when it fires.
+    action: TriggerAction,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<&'static str>,
+    reason: String,
+    value: Option<f64>,
+    text: String,
+    threshold: f64,
+    threshold_text: String,
+    /// What the value is compared with, in the signal's own unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<f64>,
+    /// Where that comes from, in words: `fixed`, `recorded 2026-01-02, 7d, 120345 requests, version 3`, `a day ago`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline_source: Option<&'a str>,
+    /// The unit of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline_unit: Option<Unit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recorded: Option<&'a RecordedBaselines>,
+    held_seconds: f64,
+    for_seconds: f64,
+    firing: bool,
+}
+
+impl Serialize for TriggerStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = Shown {
+            trigger: self.name(),
+            action: self.settings.action,
+            verdict: self.verdict,
+            unknown: self.unknown,
+            reason: self.reason(),
+            value: self.value,
+            text: self.text(),
+            threshold: self.threshold,
+            threshold_text: self.threshold_text(),
+            baseline: self.assessment.as_ref().and_then(|a| a.baseline),
+            baseline_source: self.baseline_source.as_deref(),
+            baseline_unit: self.settings.baseline.is_some().then_some(self.settings.unit),
+            recorded: self.recorded.as_ref(),
+            held_seconds: self.held_seconds,
+            for_seconds: self.for_seconds,
+            firing: self.firing,
+        };
+        shown.serialize(serializer)
+    }
 }
 
 /// One trigger as it stands, without copies: for who looks at all of them after every tick.
@@ -143,25 +204,19 @@ pub(super) fn of(guard: &Guard) -> GuardStatus {
 fn trigger(trigger: &Trigger) -> TriggerStatus {
     let settings = &trigger.settings;
     let assessment = trigger.assessment.as_ref();
-    let threshold = assessment.map_or(settings.levels.threshold, |a| a.threshold);
     TriggerStatus {
-        trigger: settings.name.clone(),
-        action: settings.action,
+        settings: settings.for_words(),
+        assessment: assessment.cloned(),
+        recorded: settings.recorded(&trigger.recorded),
+        baseline_source: settings.baseline_source(&trigger.recorded),
         verdict: assessment.map_or("unknown", |a| a.verdict.word()),
         unknown: match assessment.map(|a| &a.verdict) {
             Some(Verdict::Unknown(unknown)) => Some(unknown.kind()),
             Some(_) => None,
             None => Some("not_observed"),
         },
-        reason: assessment.map_or_else(|| "no tick yet".to_owned(), |a| a.reason(settings)),
         value: assessment.and_then(|a| a.value),
-        text: assessment.map_or_else(String::new, |a| a.text(settings)),
-        threshold,
-        threshold_text: words::threshold(settings, threshold),
-        baseline: assessment.and_then(|a| a.baseline),
-        baseline_source: settings.baseline_source(&trigger.recorded),
-        baseline_unit: settings.baseline.is_some().then_some(settings.unit),
-        recorded: settings.recorded(&trigger.recorded),
+        threshold: assessment.map_or(settings.levels.threshold, |a| a.threshold),
         held_seconds: trigger.clocks.held.unwrap_or_default().as_secs_f64(),
         for_seconds: settings.hold_for.as_secs_f64(),
         firing: trigger.firing.is_some(),

@@ -1,11 +1,13 @@
 //! What the body of a response says. Pure, so that any bytes can be tried.
 
-use prometheus_http_query::response::{Data, PromqlResult};
+use std::collections::HashMap;
+
+use prometheus_http_query::response::{Data, InstantVector, PromqlResult};
 use serde::Deserialize;
 
 use crate::engine::Unknown;
 
-use super::plan::{Answer, Labels};
+use super::plan::{Answer, Plan, Query};
 use super::range::{Instants, Range, Series};
 
 /// What is kept of an answer that is not understood.
@@ -50,38 +52,47 @@ pub(super) fn data(status: &str, body: &[u8]) -> Result<Data, Unknown> {
     Ok(data.into_inner().0)
 }
 
-/// The rows of an answer for one instant.
-pub(super) fn rows(data: Data) -> Answer {
+/// The rows of an answer to a query for one instant. Those that nobody asked for come along where several labels select, each with each;
+/// they are left out.
+pub(super) fn rows(query: &Query, data: Data) -> Answer {
     match data {
-        Data::Vector(rows) => Ok(rows
-            .into_iter()
-            .map(|row| {
-                let (labels, sample) = row.into_inner();
-                (labels.into(), sample.value())
-            })
-            .collect()),
-        Data::Scalar(sample) => Ok(vec![(Labels::default(), sample.value())]),
+        Data::Vector(all) => {
+            let row = |row: &InstantVector| Some((number(query, row.metric())?, row.sample().value()));
+            Ok(all.iter().filter_map(row).collect())
+        }
+        Data::Scalar(sample) => Ok(query.number(|_| "").map(|number| (number, sample.value())).into_iter().collect()),
         Data::Matrix(_) => Err(failed("answered with a range of samples where a number is wanted".to_owned())),
     }
 }
 
-/// The series of an answer for several instants.
-pub(super) fn series(data: Data, instants: Instants) -> Result<Vec<Series>, Unknown> {
+/// The series of an answer to a query for several instants.
+pub(super) fn series(query: &Query, data: Data, instants: Instants) -> Result<Vec<Series>, Unknown> {
     let Data::Matrix(all) = data else {
         return Err(failed("answered with one number where a range of samples is wanted".to_owned()));
     };
-    all.into_iter().map(|series| Series::new(series, instants).map_err(failed)).collect()
+    let mut series = Vec::with_capacity(all.len());
+    for one in &all {
+        let Some(number) = number(query, one.metric()) else { continue };
+        let samples = one.samples().iter().map(|sample| (sample.timestamp(), sample.value())).collect();
+        series.push(Series::new(number, samples, instants).map_err(failed)?);
+    }
+    Ok(series)
+}
+
+/// Which number of the plan a row is. A label that is not there is empty, which is the same to Prometheus.
+fn number(query: &Query, labels: &HashMap<String, String>) -> Option<usize> {
+    query.number(|label| labels.get(label).map_or("", String::as_str))
 }
 
 /// The answer that the body of a successful response to a query for one instant is.
-pub fn answer_of(body: &[u8]) -> Answer {
-    data(SUCCESS, body).and_then(rows)
+pub fn answer_of(query: &Query, body: &[u8]) -> Answer {
+    data(SUCCESS, body).and_then(|data| rows(query, data))
 }
 
-/// The answers that the bodies of successful responses to queries for several instants are.
-pub fn range_of(bodies: &[&[u8]], instants: Instants) -> Range {
-    let of = |body: &&[u8]| data(SUCCESS, body).and_then(|data| series(data, instants));
-    Range::new(instants, bodies.iter().map(of).collect())
+/// The answers that the bodies of successful responses to a plan's queries for several instants are.
+pub fn range_of(plan: &Plan, bodies: &[&[u8]], instants: Instants) -> Range {
+    let of = |(query, body): (&Query, &&[u8])| data(SUCCESS, body).and_then(|data| series(query, data, instants));
+    Range::new(instants, plan.queries().iter().zip(bodies).map(of).collect())
 }
 
 /// The status of a successful response.

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use prometheus_http_query::response::Data;
-use reqwest::Response;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Response, StatusCode};
 use secrecy::ExposeSecret as _;
 
 use crate::config;
 use crate::engine::Unknown;
 
 use super::body;
-use super::plan::{Answer, Plan};
+use super::plan::{Answer, Plan, Query};
 use super::range::{Instants, Range};
 
 /// Queries of one tick that are under way at once. Prometheus evaluates 20 at a time by default (`--query.max-concurrency`), and it has
@@ -76,6 +76,18 @@ impl QueryOutcome {
     }
 }
 
+/// What a server answered, as it came.
+struct Reply {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn data(&self) -> Result<Data, Unknown> {
+        body::data(&self.status.to_string(), &self.body)
+    }
+}
+
 impl Client {
     /// A client. Nothing is sent yet.
     pub fn new(settings: &config::Prometheus) -> Result<Self, ClientError> {
@@ -110,7 +122,7 @@ impl Client {
     /// Asks all queries of a plan for the instant `at`. One time-out holds for all of them together.
     pub async fn ask(&self, plan: &Plan, at: Timestamp) -> (Vec<Answer>, Vec<QueryOutcome>) {
         let when = [("time", seconds(at))];
-        self.ask_all(plan, INSTANT, &when, |data| body::rows(data).map_err(|unknown| self.named(unknown))).await
+        self.ask_all(plan, INSTANT, &when, body::rows).await
     }
 
     /// Asks all queries of a plan for each of several instants, one request per query. One time-out holds for all of them together, so that
@@ -122,7 +134,7 @@ impl Client {
             // Not as a number of seconds: 0.3 of them are 299 ms after the way through a float.
             ("step", format!("{}ms", instants.step_ms())),
         ];
-        let understand = |data| body::series(data, instants).map_err(|unknown| self.named(unknown));
+        let understand = |query: &Query, data: Data| body::series(query, data, instants);
         let (queries, outcomes) = self.ask_all(plan, RANGE, &when, understand).await;
         (Range::new(instants, queries), outcomes)
     }
@@ -133,7 +145,7 @@ impl Client {
         plan: &Plan,
         endpoint: &str,
         when: &[(&str, String)],
-        understand: impl Fn(Data) -> Result<T, Unknown>,
+        understand: impl Fn(&Query, Data) -> Result<T, Unknown>,
     ) -> (Vec<Result<T, Unknown>>, Vec<QueryOutcome>) {
         let authorization = self.authorization();
         let deadline = tokio::time::Instant::now() + self.settings.timeout;
@@ -149,7 +161,9 @@ impl Client {
                         tokio::time::timeout_at(deadline, self.query(&query.promql, endpoint, when, authorization))
                             .await
                             .unwrap_or(Err(Unknown::TimedOut(self.settings.timeout)))
-                            .and_then(understand)
+                            .and_then(|reply| {
+                                reply.data().and_then(|data| understand(query, data)).map_err(|e| self.named(e))
+                            })
                     }
                 };
                 let result = answer.as_ref().map_or_else(Unknown::kind, |_| OK);
@@ -189,22 +203,22 @@ impl Client {
         let exchange = async {
             let response = self.send(GREETING, INSTANT, &when, self.authorization()?).await?;
             let date = response.headers().get(DATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            self.understand(response).await?;
+            self.read(response).await?.data().map_err(|unknown| self.named(unknown))?;
             Ok(date)
         };
         let limit = self.settings.timeout;
         tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Unknown::TimedOut(limit)))
     }
 
-    /// The data of one answer.
+    /// The answer to one query.
     async fn query(
         &self,
         promql: &str,
         endpoint: &str,
         when: &[(&str, String)],
         authorization: Option<HeaderValue>,
-    ) -> Result<Data, Unknown> {
-        self.understand(self.send(promql, endpoint, when, authorization).await?).await
+    ) -> Result<Reply, Unknown> {
+        self.read(self.send(promql, endpoint, when, authorization).await?).await
     }
 
     async fn send(
@@ -232,10 +246,10 @@ impl Client {
         request.send().await.map_err(|e| self.unreachable(e))
     }
 
-    async fn understand(&self, response: Response) -> Result<Data, Unknown> {
+    async fn read(&self, response: Response) -> Result<Reply, Unknown> {
         let status = response.status();
         let body = read(response).await.map_err(|e| self.failed(&e))?;
-        body::data(&status.to_string(), &body).map_err(|unknown| self.named(unknown))
+        Ok(Reply { status, body })
     }
 
     /// What an answer's body says, with the server that says it.

@@ -15,10 +15,12 @@ pub mod file;
 mod plan;
 mod promql;
 mod range;
+#[cfg(test)]
+mod tests;
 
 pub use body::{answer_of, range_of};
 pub use client::{Client, ClientError, QueryOutcome};
 pub use file::{Csv, OpenMetrics};
-pub use plan::{Answer, Labels, Plan, Query};
+pub use plan::{Answer, Plan, Query, Row};
 pub use promql::Steps;
 pub use range::{Instants, Range};

@@ -1,7 +1,6 @@
 //! The queries of a tick, and who gets which number of the answers.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::config::{Baseline, Guard, Selector, Signal, SignalKind, lasting};
@@ -10,8 +9,9 @@ use crate::engine::{Evidence, Name, Reading, Unknown, needed_for_quantile, neede
 use super::expression::Expression;
 use super::promql::{self, Number, Shape, Steps};
 
-/// Guards whose label values go into one query. A matcher with more alternatives gets slow in Prometheus and unreadable in its log.
-const GUARDS_PER_QUERY: usize = 200;
+/// The longest query that is sent for several guards at once: what VictoriaMetrics takes by default (`-search.maxQueryLen`). Prometheus
+/// itself has no such limit, and takes alternatives that are plain texts as a set, however many they are.
+pub(super) const MAX_QUERY_BYTES: usize = 16 * 1024;
 
 /// One query of a tick.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,15 +22,45 @@ pub struct Query {
     pub labels: Vec<String>,
     /// What the text was rendered from; none for PromQL that a person wrote.
     pub(super) built_in: Option<Expression>,
-    /// The number that each row is, by its label values in the order of `labels`.
-    rows: HashMap<Vec<String>, usize>,
+    /// The number that each row is, by the key of its label values in the order of `labels`.
+    rows: HashMap<Vec<u8>, usize>,
 }
 
-/// The labels of a row. Shared, because the rows of many instants have the same.
-pub type Labels = Arc<HashMap<String, String>>;
+impl Query {
+    fn new(promql: String, labels: Vec<String>, rows: &[(Vec<String>, usize)], built_in: Option<Expression>) -> Self {
+        let rows = rows.iter().map(|(values, at)| (key(values.iter().map(String::as_str)), *at)).collect();
+        Self { promql, labels, built_in, rows }
+    }
+
+    /// Which number of the plan the row is whose labels have these values; none where nobody asked for it.
+    pub(super) fn number<'a>(&self, value_of: impl Fn(&str) -> &'a str) -> Option<usize> {
+        match self.labels.as_slice() {
+            // Mostly, and the key is the value then.
+            [only] => self.rows.get(value_of(only).as_bytes()),
+            several => self.rows.get(&key(several.iter().map(|label| value_of(label)))),
+        }
+        .copied()
+    }
+}
+
+/// Label values as one, with what is in no text between them.
+fn key<'a>(values: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    const BETWEEN: u8 = 0xff;
+    let mut key = Vec::new();
+    for (index, value) in values.enumerate() {
+        if index > 0 {
+            key.push(BETWEEN);
+        }
+        key.extend_from_slice(value.as_bytes());
+    }
+    key
+}
+
+/// A row of an answer: which number of the plan it is, and what it says.
+pub type Row = (usize, f64);
 
 /// What a query gave: its rows, or why it gave none.
-pub type Answer = Result<Vec<(Labels, f64)>, Unknown>;
+pub type Answer = Result<Vec<Row>, Unknown>;
 
 /// The queries of a tick and the readings that are made of their answers.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -228,7 +258,7 @@ impl Plan {
         let label = "guard";
         let promql = format!("max by ({label}) ({metric} >= 0)");
         let row = |(at, guard): (usize, &Guard)| (vec![guard.name.clone()], at);
-        let rows = guards.iter().enumerate().map(row).collect();
+        let rows: Vec<_> = guards.iter().enumerate().map(row).collect();
         let readings = guards.iter().enumerate().map(|(at, guard)| PlannedReading {
             guard: lasting(&guard.name),
             trigger: name,
@@ -238,7 +268,7 @@ impl Plan {
             burn: Vec::new(),
         });
         let readings = readings.collect();
-        let queries = vec![Query { promql, labels: vec![label.to_owned()], built_in: None, rows }];
+        let queries = vec![Query::new(promql, vec![label.to_owned()], &rows, None)];
         Self { queries, numbers: guards.len(), readings }
     }
 
@@ -287,41 +317,36 @@ impl Plan {
     /// Makes the readings, by guard and trigger, of one answer per query, in the order of the queries.
     pub fn readings(&self, answers: &[Answer]) -> BTreeMap<Name, BTreeMap<Name, Reading>> {
         let numbers = self.share_out(answers);
-        let mut readings: BTreeMap<Name, BTreeMap<Name, Reading>> = BTreeMap::new();
-        for planned in &self.readings {
-            let reading = Reading {
-                window: evidence(planned.window, &numbers),
-                confirm: planned.confirm.map(|c| evidence(c, &numbers)),
-                baseline: planned.baseline.map(|b| baseline(b, &numbers)),
-                burn: planned.burn.iter().map(|(w, c)| (evidence(*w, &numbers), evidence(*c, &numbers))).collect(),
-            };
-            readings.entry(planned.guard).or_default().insert(planned.trigger, reading);
-        }
-        readings
+        let reading = |planned: &PlannedReading| Reading {
+            window: evidence(planned.window, &numbers),
+            confirm: planned.confirm.map(|c| evidence(c, &numbers)),
+            baseline: planned.baseline.map(|b| baseline(b, &numbers)),
+            burn: planned.burn.iter().map(|(w, c)| (evidence(*w, &numbers), evidence(*c, &numbers))).collect(),
+        };
+        // Those of one guard stand together.
+        let guards = self.readings.chunk_by(|a, b| a.guard == b.guard);
+        let readings = guards.map(|all| {
+            let triggers = all.iter().map(|planned| (planned.trigger, reading(planned)));
+            (all[0].guard, triggers.collect())
+        });
+        readings.collect()
     }
 
     /// Each number of the plan: what its row says, that there is no such row, or why its query gave nothing.
     fn share_out(&self, answers: &[Answer]) -> Vec<Result<Option<f64>, Unknown>> {
         let mut numbers = vec![Err(Unknown::NotObserved); self.numbers];
         for (query, answer) in self.queries.iter().zip(answers) {
+            let all = query.rows.values().copied();
             match answer {
-                Err(unknown) => query.rows.values().for_each(|&at| numbers[at] = Err(unknown.clone())),
-                Ok(rows) if query.labels.is_empty() => {
-                    let number = match rows.as_slice() {
-                        [] => Ok(None),
-                        [(_, value)] => Ok(Some(*value)),
-                        several => Err(Unknown::SeveralSeries(several.len())),
-                    };
-                    query.rows.values().for_each(|&at| numbers[at] = number.clone());
+                Err(unknown) => all.for_each(|at| numbers[at] = Err(unknown.clone())),
+                // Without labels to tell them apart, several rows are no number.
+                Ok(rows) if query.labels.is_empty() && rows.len() > 1 => {
+                    all.for_each(|at| numbers[at] = Err(Unknown::SeveralSeries(rows.len())));
                 }
                 Ok(rows) => {
-                    query.rows.values().for_each(|&at| numbers[at] = Ok(None));
-                    for (labels, value) in rows {
-                        let key: Vec<String> =
-                            query.labels.iter().map(|l| labels.get(l).cloned().unwrap_or_default()).collect();
-                        if let Some(&at) = query.rows.get(&key) {
-                            numbers[at] = Ok(Some(*value));
-                        }
+                    all.for_each(|at| numbers[at] = Ok(None));
+                    for (at, value) in rows {
+                        numbers[*at] = Ok(Some(*value));
                     }
                 }
             }
@@ -343,7 +368,7 @@ fn shape(number: Number, selector: &Selector, window: Duration, offset: Duration
     Shape { number, names: selector.names, caller: selector.caller, window, offset, labels }
 }
 
-/// Merges the wanted numbers into queries: one per shape, in pieces where there are very many guards.
+/// Merges the wanted numbers into queries: one per shape, in pieces where it would get too long.
 fn queries(numbers: Numbers) -> Vec<Query> {
     let mut shapes: BTreeMap<Shape, Vec<(Vec<String>, usize)>> = BTreeMap::new();
     let mut queries = Vec::new();
@@ -352,39 +377,41 @@ fn queries(numbers: Numbers) -> Vec<Query> {
         match wanted {
             Wanted::BuiltIn(shape, values) => shapes.entry(shape).or_default().push((values, at)),
             Wanted::Over(function, steps, shape, values) => {
-                let of = shape.labels.iter().zip(&values).map(|(label, value)| (label.as_str(), vec![value.as_str()]));
+                let of =
+                    shape.labels.iter().zip(&values).map(|(label, value)| (label.as_str(), [value.as_str()].into()));
                 let promql = steps.over(function, &promql::expression(&shape, &of.collect()).to_string());
-                written.push(Query { promql, labels: shape.labels, built_in: None, rows: [(values, at)].into() });
+                written.push(Query::new(promql, shape.labels, &[(values, at)], None));
             }
             Wanted::Promql(promql) => {
-                let rows = [(Vec::new(), at)].into();
-                written.push(Query { promql, labels: Vec::new(), built_in: None, rows });
+                written.push(Query::new(promql, Vec::new(), &[(Vec::new(), at)], None));
             }
         }
     }
     for (shape, rows) in shapes {
-        for piece in rows.chunks(GUARDS_PER_QUERY) {
-            let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-            for (row, _) in piece {
-                for (label, value) in shape.labels.iter().zip(row) {
-                    let known = values.entry(label).or_default();
-                    if !known.contains(&value.as_str()) {
-                        known.push(value);
-                    }
-                }
-            }
-            let expression = promql::expression(&shape, &values);
-            queries.push(Query {
-                promql: expression.to_string(),
-                labels: shape.labels.clone(),
-                built_in: Some(expression),
-                rows: piece.iter().cloned().collect(),
-            });
-        }
+        in_pieces(&shape, &rows, &mut queries);
     }
     // The ones that people wrote come last: some of them are slow, and most of them only page.
     queries.extend(written);
     queries
+}
+
+/// One query for all rows of a shape, or half of them each where that is too long. The rows are in the order of their values.
+fn in_pieces(shape: &Shape, rows: &[(Vec<String>, usize)], queries: &mut Vec<Query>) {
+    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (row, _) in rows {
+        for (label, value) in shape.labels.iter().zip(row) {
+            values.entry(label).or_default().insert(value);
+        }
+    }
+    let expression = promql::expression(shape, &values);
+    let promql = expression.to_string();
+    if promql.len() > MAX_QUERY_BYTES && rows.len() > 1 {
+        let (first, second) = rows.split_at(rows.len() / 2);
+        in_pieces(shape, first, queries);
+        in_pieces(shape, second, queries);
+    } else {
+        queries.push(Query::new(promql, shape.labels.clone(), rows, Some(expression)));
+    }
 }
 
 fn evidence(planned: PlannedEvidence, numbers: &[Result<Option<f64>, Unknown>]) -> Result<Evidence, Unknown> {

@@ -4,7 +4,7 @@
 //! are counter resets handled. A request whose client left (Istio: response flag `DC`; nginx: status 499) says nothing about the
 //! service and is left out everywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::MetricNames;
@@ -79,10 +79,10 @@ pub struct Shape {
 }
 
 /// The expression of a shape for the given values of each of its labels, grouped by those labels.
-pub fn expression(shape: &Shape, values: &BTreeMap<&str, Vec<&str>>) -> Expression {
+pub fn expression(shape: &Shape, values: &BTreeMap<&str, BTreeSet<&str>>) -> Expression {
     let given = |label: &String| {
-        let values = values.get(label.as_str()).map_or(&[][..], Vec::as_slice);
-        Matcher::one_of(label, values)
+        let values: Vec<&str> = values.get(label.as_str()).into_iter().flatten().copied().collect();
+        Matcher::one_of(label, &values)
     };
     let series = |metric: &str, more: &[Fixed]| VectorSelector {
         metric: metric.to_owned(),
@@ -175,7 +175,7 @@ fn failed(names: MetricNames) -> &'static [&'static [Fixed]] {
 mod tests {
     use super::*;
 
-    fn render(shape: &Shape, values: &BTreeMap<&str, Vec<&str>>) -> String {
+    fn render(shape: &Shape, values: &BTreeMap<&str, BTreeSet<&str>>) -> String {
         expression(shape, values).to_string()
     }
 
@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn queries_read_as_a_person_would_write_them() {
-        let one: BTreeMap<_, _> = [("app", vec!["a"])].into();
-        let two: BTreeMap<_, _> = [("app", vec!["a", "b.c"])].into();
+        let one: BTreeMap<_, _> = [("app", ["a"].into())].into();
+        let two: BTreeMap<_, _> = [("app", ["a", "b.c"].into())].into();
         assert_eq!(
             render(&shape(Number::Requests, MetricNames::Istio), &one),
             r#"sum by (app) (increase(istio_requests_total{reporter="destination",response_flags!~"(.*,)?DC(,.*)?",app="a"}[300s]))"#
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn label_values_cannot_break_out_of_their_string() {
-        let hostile: BTreeMap<_, _> = [("app", vec!["a\"} or vector(1) #\n\\"])].into();
+        let hostile: BTreeMap<_, _> = [("app", ["a\"} or vector(1) #\n\\"].into())].into();
         let query = render(&shape(Number::Rate, MetricNames::Istio), &hostile);
         assert!(query.contains(r#"app="a\"} or vector(1) #\n\\""#), "{query}");
     }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_http_query::response::RangeVector;
 
 use crate::engine::Unknown;
 
-use super::plan::{Answer, Labels};
+use super::plan::Answer;
 
 /// Instants that are asked for at once. The answer for 200 guards is then some 400 kB for each query, and Prometheus has to evaluate
 /// no more than it does for one panel of a dashboard.
@@ -95,24 +94,23 @@ impl Instants {
 /// One series: its value at each of the instants at which it has one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
-    labels: Labels,
+    /// Which number of the plan it is.
+    number: usize,
     values: Vec<Option<f64>>,
 }
 
 impl Series {
     /// Lays the samples of a series out over the instants. The error says what does not fit.
-    pub(super) fn new(series: RangeVector, instants: Instants) -> Result<Self, String> {
-        let (labels, samples) = series.into_inner();
+    pub(super) fn new(number: usize, samples: Vec<(f64, f64)>, instants: Instants) -> Result<Self, String> {
         let mut values = vec![None; instants.len()];
-        for sample in samples {
-            let seconds = sample.timestamp();
+        for (seconds, value) in samples {
             let slot = instants.index(seconds).and_then(|index| values.get_mut(index));
             let slot = slot.ok_or_else(|| format!("answered for the instant {seconds}, which was not asked for"))?;
-            if slot.replace(sample.value()).is_some() {
+            if slot.replace(value).is_some() {
                 return Err(format!("answered twice for the instant {seconds}"));
             }
         }
-        Ok(Self { labels: labels.into(), values })
+        Ok(Self { number, values })
     }
 }
 
@@ -140,7 +138,7 @@ impl Range {
     }
 
     fn answers(&self, index: usize) -> Vec<Answer> {
-        let row = |series: &Series| Some((series.labels.clone(), series.values.get(index).copied().flatten()?));
+        let row = |series: &Series| Some((series.number, series.values.get(index).copied().flatten()?));
         let answer = |query: &Result<Vec<Series>, Unknown>| match query {
             Ok(series) => Ok(series.iter().filter_map(row).collect()),
             Err(unknown) => Err(unknown.clone()),
@@ -151,8 +149,6 @@ impl Range {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn at(text: &str) -> Timestamp {
@@ -162,10 +158,6 @@ mod tests {
     fn instants(step_ms: u64) -> Instants {
         let first = at("2026-01-02T03:04:05.6Z");
         Instants::between(first, first + Duration::from_millis(step_ms * 4), Duration::from_millis(step_ms))
-    }
-
-    fn series(samples: &[(f64, &str)]) -> RangeVector {
-        serde_json::from_value(json!({"metric": {"app": "a"}, "values": samples})).unwrap()
     }
 
     #[test]
@@ -200,7 +192,7 @@ mod tests {
     fn a_series_is_absent_where_it_has_no_sample() {
         let instants = instants(1000);
         let start = 1_767_323_045.6;
-        let laid_out = Series::new(series(&[(start + 1.0, "2"), (start + 3.0, "NaN")]), instants).unwrap();
+        let laid_out = Series::new(7, vec![(start + 1.0, 2.0), (start + 3.0, f64::NAN)], instants).unwrap();
         assert_eq!(laid_out.values[..3], [None, Some(2.0), None]);
         assert!(laid_out.values[3].is_some_and(f64::is_nan));
         let range = Range::new(instants, vec![Ok(vec![laid_out]), Err(Unknown::NoSeries)]);
@@ -212,10 +204,10 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_is_an_error() {
         let start = 1_767_323_045.6;
-        let refused = |samples: &[(f64, &str)]| Series::new(series(samples), instants(1000)).unwrap_err();
+        let refused = |samples: &[(f64, f64)]| Series::new(7, samples.to_vec(), instants(1000)).unwrap_err();
         for wrong in [start - 1.0, start + 0.5, start + 5.0, 0.0, -start, 1e300, -1e300] {
-            assert!(refused(&[(start, "1"), (wrong, "1")]).contains("not asked for"), "{wrong}");
+            assert!(refused(&[(start, 1.0), (wrong, 1.0)]).contains("not asked for"), "{wrong}");
         }
-        assert!(refused(&[(start, "1"), (start, "2")]).contains("twice"));
+        assert!(refused(&[(start, 1.0), (start, 2.0)]).contains("twice"));
     }
 }

@@ -6,14 +6,10 @@ use jiff::Timestamp;
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
 
-use crate::engine::{GuardState, GuardStatus, Record};
-use crate::http::Queue;
+use crate::engine::{GuardState, Record};
 use crate::notify::DeliveryEvent;
 
 use super::names;
-
-/// The verdicts that a trigger can have, for the metric that has one series for each.
-const VERDICTS: [&str; 4] = ["breach", "band", "clear", "unknown"];
 
 /// Something that happened.
 #[derive(Debug)]
@@ -359,64 +355,7 @@ fn delivery(event: &DeliveryEvent) {
     }
 }
 
-/// The present values of everything that has one.
-#[derive(Debug)]
-pub struct Status<'a> {
-    /// The guards.
-    pub guards: &'a [GuardStatus],
-    /// What waits for each receiver.
-    pub queues: &'a [Queue],
-    /// Whether the last try to load a configuration worked.
-    pub reload_success: bool,
-    /// When the configuration in use was loaded.
-    pub loaded_at: Timestamp,
-    /// Whether this replica leads; one without others does.
-    pub leads: bool,
-}
-
-impl Status<'_> {
-    /// Sets every gauge anew, so that one that is no longer true is forgotten in time.
-    pub fn publish(&self) {
-        gauge!(names::BUILD_INFO, "version" => crate::VERSION).set(1.0);
-        gauge!(names::LEADER).set(f64::from(u8::from(self.leads)));
-        gauge!(names::RELOAD_SUCCESS).set(f64::from(u8::from(self.reload_success)));
-        gauge!(names::RELOAD_TIMESTAMP).set(unix(self.loaded_at));
-        for guard in self.guards {
-            let name = &guard.guard;
-            for state in GuardState::ALL {
-                gauge!(names::GUARD_STATE, "guard" => name.clone(), "state" => state.as_str())
-                    .set(f64::from(u8::from(state == guard.state)));
-            }
-            let ready = guard.ready.map_or(f64::NAN, |ready| f64::from(u8::from(ready)));
-            gauge!(names::ROLLBACK_READY, "guard" => name.clone()).set(ready);
-            gauge!(names::TRAFFIC_PERCENTAGE, "guard" => name.clone())
-                .set(guard.percentage.map_or(f64::NAN, f64::from));
-            for trigger in &guard.triggers {
-                let labels = [("guard", name.clone()), ("trigger", trigger.trigger.clone())];
-                gauge!(names::TRIGGER_VALUE, &labels).set(trigger.value.unwrap_or(f64::NAN));
-                gauge!(names::TRIGGER_THRESHOLD, &labels).set(trigger.threshold);
-                gauge!(names::TRIGGER_HELD, &labels).set(trigger.held_seconds);
-                gauge!(names::TRIGGER_FOR, &labels).set(trigger.for_seconds);
-                let recorded = trigger.recorded.as_ref();
-                if let Some(recorded) = recorded {
-                    let at = recorded.current().map_or(f64::NAN, |current| unix(current.recorded_at));
-                    gauge!(names::BASELINE_RECORDED, &labels).set(at);
-                }
-                for verdict in VERDICTS {
-                    gauge!(names::TRIGGER_VERDICT, "guard" => name.clone(), "trigger" => trigger.trigger.clone(), "verdict" => verdict)
-                        .set(f64::from(u8::from(verdict == trigger.verdict)));
-                }
-            }
-        }
-        #[allow(clippy::cast_precision_loss)]
-        for queue in self.queues {
-            gauge!(names::NOTIFICATION_QUEUE, "receiver" => queue.receiver.clone()).set(queue.waiting as f64);
-            gauge!(names::NOTIFICATION_OLDEST, "receiver" => queue.receiver.clone()).set(queue.oldest_seconds);
-        }
-    }
-}
-
 /// A time as Prometheus counts it.
-fn unix(time: Timestamp) -> f64 {
+pub(super) fn unix(time: Timestamp) -> f64 {
     time.as_duration().as_secs_f64()
 }

@@ -2,10 +2,12 @@
 //!
 //! - `names`: every metric, with its help text
 //! - `events`: what can be told, and how each of it becomes a line and a metric
+//! - `gauges`: the present values, set at every tick
 //!
 //! Log levels: ERROR, a person must look; WARN, handled, and may need one; INFO, a state changed; DEBUG, each tick.
 
 mod events;
+mod gauges;
 mod names;
 
 use std::io::IsTerminal as _;
@@ -15,7 +17,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 use tracing_subscriber::EnvFilter;
 
-pub use events::{Event, Status};
+pub use events::Event;
+pub use gauges::{Gauges, Status};
 pub use names::TRAFFIC_PERCENTAGE;
 
 /// Bucket bounds for the duration of a query or a tick, in seconds: a query takes milliseconds and at most its time-out.

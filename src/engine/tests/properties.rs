@@ -343,7 +343,7 @@ impl World {
     fn held(&self) -> BTreeMap<(String, String), f64> {
         let status = self.engine.status();
         let triggers = status.iter().flat_map(|s| s.triggers.iter().map(move |t| (s, t)));
-        triggers.map(|(s, t)| ((s.guard.clone(), t.trigger.clone()), t.held_seconds)).collect()
+        triggers.map(|(s, t)| ((s.guard.clone(), t.name().to_owned()), t.held_seconds)).collect()
     }
 
     fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {

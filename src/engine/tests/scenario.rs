@@ -375,7 +375,7 @@ impl Scenario {
         let status = self.engine.status().into_iter().find(|s| s.guard == guard).expect("the guard");
         for trigger in status.triggers {
             let held = words::duration(Duration::from_secs_f64(trigger.held_seconds));
-            self.say(format!("{}, {} {}, held {held}", status.state.as_str(), trigger.trigger, trigger.verdict));
+            self.say(format!("{}, {} {}, held {held}", status.state.as_str(), trigger.name(), trigger.verdict));
         }
     }
 

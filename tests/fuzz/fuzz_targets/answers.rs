@@ -19,10 +19,10 @@ static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::new(&SETTINGS.guards));
 fuzz_target!(|data: &[u8]| {
     let parts: Vec<&[u8]> = data.split(|byte| *byte == BETWEEN).collect();
     let bodies: Vec<&[u8]> = parts.iter().copied().cycle().take(PLAN.queries().len()).collect();
-    judge(&bodies.iter().map(|body| answer_of(body)).collect::<Vec<_>>());
+    judge(&PLAN.queries().iter().zip(&bodies).map(|(query, body)| answer_of(query, body)).collect::<Vec<_>>());
     let first = Timestamp::from_second(1_700_000_000).expect("a time");
     let instants = Instants::between(first, first + Duration::from_secs(50), Duration::from_secs(10));
-    let range = range_of(&bodies, instants);
+    let range = range_of(&PLAN, &bodies, instants);
     assert_eq!(range.steps().count(), 6);
     for (_, answers) in range.steps() {
         judge(&answers);

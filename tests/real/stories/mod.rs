@@ -22,6 +22,7 @@
 //! | `restarts` | what a restart keeps |
 //! | `replicas` | one leads, the other goes on |
 //! | `backups` | `backup` and `restore` |
+//! | `scale` | a thousand components at once |
 //! | `stage`, `site` | what the stories share: one component, and many at once |
 
 mod acts;
@@ -41,6 +42,7 @@ mod proven;
 mod replay;
 mod replicas;
 mod restarts;
+mod scale;
 mod signals;
 mod site;
 mod stage;
@@ -69,6 +71,7 @@ pub fn trials() -> Vec<Story> {
         restarts::trials(),
         replicas::trials(),
         backups::trials(),
+        scale::trials(),
     ];
     all.into_iter().flatten().collect()
 }

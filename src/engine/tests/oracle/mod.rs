@@ -133,7 +133,7 @@ impl Pair {
         prop_assert_eq!(changes, usize::from(comes == Some(Ok(()))), "fires at {}", time(at));
         let status = &self.engine.status()[0].triggers[0];
         if let Some(last) = self.history.last().filter(|_| news) {
-            prop_assert_eq!(status.verdict, last.says.word(), "at {}: {}", time(at), &status.reason);
+            prop_assert_eq!(status.verdict, last.says.word(), "at {}: {}", time(at), &status.reason());
         }
         let held = Duration::from_millis(self.held.unwrap_or_default().unsigned_abs());
         prop_assert_eq!(Duration::from_secs_f64(status.held_seconds), held, "held at {}", time(at));

@@ -81,7 +81,7 @@ fn a_recording_of_other_series_is_not_used_and_not_forgotten() {
     scenario.run("10s value 100");
     let trigger = scenario.engine.status()[0].triggers[0].clone();
     assert_eq!(trigger.unknown, Some("baseline"));
-    assert!(trigger.reason.starts_with("the recorded baseline is of other series"), "{}", trigger.reason);
+    assert!(trigger.reason().starts_with("the recorded baseline is of other series"), "{}", trigger.reason());
     assert_eq!(trigger.baseline_source.as_deref(), Some("recorded: none yet"));
     scenario.run("record 50\n use 1");
     assert_eq!(in_use(&scenario), Some((2, 50.0)), "version 1 is of something else");

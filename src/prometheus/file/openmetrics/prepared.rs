@@ -1,6 +1,6 @@
 //! The queries of a plan, each with its series found already: an instant then costs a few steps per series.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use regex::Regex;
@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::engine::Unknown;
 
 use super::super::super::expression::{Aggregation, Expression, Function, Matcher, Operator, VectorSelector};
-use super::super::super::plan::{Answer, Labels, Plan};
+use super::super::super::plan::{self, Answer, Plan, Query};
 use super::super::millis;
 use super::functions::{Bucket, count, histogram_quantile, increase, upper_bound};
 use super::series::{Series, Window};
@@ -34,7 +34,12 @@ pub struct Prepared<'a> {
 #[derive(Debug)]
 enum Question<'a> {
     BuiltIn(Ranges<'a>),
-    Values { aggregation: Option<Over>, series: Vec<Member<'a>> },
+    /// With which number of the plan it is.
+    Values {
+        number: usize,
+        aggregation: Option<Over>,
+        series: Vec<Member<'a>>,
+    },
     Never(Unknown),
 }
 
@@ -58,10 +63,11 @@ struct Member<'a> {
     bucket: usize,
 }
 
-/// A row of an answer: its labels, and the upper bounds by which its numbers are kept apart. Without a histogram there is one.
+/// A row of an answer: which number of the plan it is, and the upper bounds by which its numbers are kept apart. Without a histogram there
+/// is one.
 #[derive(Debug)]
 struct Row {
-    labels: Labels,
+    number: usize,
     bounds: Vec<f64>,
     /// By bound, what the series of this instant gave so far.
     numbers: Vec<Option<f64>>,
@@ -69,12 +75,15 @@ struct Row {
 
 impl<'a> Prepared<'a> {
     pub(super) fn new(file: &'a OpenMetrics, plan: &Plan) -> Self {
-        let question = |promql: &str, built_in: Option<&Expression>| match built_in {
-            Some(expression) => Ranges::new(file, expression).map(Question::BuiltIn),
-            None => Question::written(file, promql).map_err(|_| format!("{CANNOT_ANSWER}: {promql}; {CAN_ANSWER}")),
+        let question = |query: &Query| match &query.built_in {
+            Some(expression) => Ranges::new(file, expression, query).map(Question::BuiltIn),
+            None => {
+                let promql = &query.promql;
+                Question::written(file, query).map_err(|_| format!("{CANNOT_ANSWER}: {promql}; {CAN_ANSWER}"))
+            }
         };
         let queries = plan.queries().iter().map(|query| {
-            let question = question(&query.promql, query.built_in.as_ref());
+            let question = question(query);
             question.unwrap_or_else(|reason| Question::Never(Unknown::QueryFailed(reason)))
         });
         Self { queries: queries.collect() }
@@ -89,35 +98,36 @@ impl<'a> Prepared<'a> {
 
 impl<'a> Question<'a> {
     /// What a person wrote; the error says why it cannot be answered.
-    fn written(file: &'a OpenMetrics, promql: &str) -> Result<Self, String> {
-        let written = written::parse(promql)?;
+    fn written(file: &'a OpenMetrics, query: &Query) -> Result<Self, String> {
+        let number = query.number(|_| "").ok_or("its rows are told apart")?;
+        let written = written::parse(&query.promql)?;
         let series = select(file, &written.selector)?.into_iter().map(Member::new).collect();
-        Ok(Self::Values { aggregation: written.aggregation, series })
+        Ok(Self::Values { number, aggregation: written.aggregation, series })
     }
 
     fn answer(&mut self, at: i64) -> Answer {
         match self {
             Self::BuiltIn(ranges) => Ok(ranges.answer(at)),
             Self::Never(unknown) => Err(unknown.clone()),
-            Self::Values { aggregation, series } => {
-                let values = series.iter_mut().filter_map(|member| {
-                    let (_, value) = member.series.newest_near(at, millis(LOOKBACK), &mut member.near)?;
-                    Some((member.series.labels().clone(), value))
+            Self::Values { number, aggregation, series } => {
+                let newest = series.iter_mut().filter_map(|member| {
+                    member.series.newest_near(at, millis(LOOKBACK), &mut member.near).map(|(_, value)| value)
                 });
-                let rows: Vec<(Labels, f64)> = values.collect();
-                let Some(over) = aggregation else { return Ok(rows) };
-                let values: Vec<f64> = rows.into_iter().map(|(_, value)| value).collect();
-                Ok(over.of(&values).map(|value| (Labels::default(), value)).into_iter().collect())
+                let mut values: Vec<f64> = newest.collect();
+                if let Some(over) = aggregation {
+                    values = over.of(&values).into_iter().collect();
+                }
+                Ok(values.into_iter().map(|value| (*number, value)).collect())
             }
         }
     }
 }
 
 impl<'a> Ranges<'a> {
-    fn new(file: &'a OpenMetrics, expression: &Expression) -> Result<Self, String> {
+    fn new(file: &'a OpenMetrics, expression: &Expression, query: &Query) -> Result<Self, String> {
         let histogram = matches!(expression.aggregation, Aggregation::Quantile { .. });
         let mut rows: Vec<Row> = Vec::new();
-        let mut by_labels: HashMap<BTreeMap<&str, &str>, usize> = HashMap::new();
+        let mut by_number: HashMap<usize, usize> = HashMap::new();
         let mut members: Vec<Member<'_>> = Vec::new();
         let mut known: HashSet<*const Series> = HashSet::new();
         for selector in &expression.selectors {
@@ -128,16 +138,10 @@ impl<'a> Ranges<'a> {
                 }
                 let bound = if histogram { upper_bound(series.label(BOUND)) } else { Some(0.0) };
                 let Some(bound) = bound else { continue };
-                let labels: BTreeMap<&str, &str> = expression
-                    .by
-                    .iter()
-                    .map(|label| (label.as_str(), series.label(label)))
-                    .filter(|(_, value)| !value.is_empty())
-                    .collect();
-                let row = *by_labels.entry(labels).or_insert_with_key(|labels| {
-                    let labels: HashMap<String, String> =
-                        labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
-                    rows.push(Row { labels: labels.into(), bounds: Vec::new(), numbers: Vec::new() });
+                // A label that is missing has no value. What several labels select and no guard asks for is left out.
+                let Some(number) = query.number(|label| series.label(label)) else { continue };
+                let row = *by_number.entry(number).or_insert_with(|| {
+                    rows.push(Row { number, bounds: Vec::new(), numbers: Vec::new() });
                     rows.len() - 1
                 });
                 let bounds = &mut rows[row].bounds;
@@ -161,7 +165,7 @@ impl<'a> Ranges<'a> {
         })
     }
 
-    fn answer(&mut self, at: i64) -> Vec<(Labels, f64)> {
+    fn answer(&mut self, at: i64) -> Vec<plan::Row> {
         let to = at.saturating_sub(self.offset);
         let from = to.saturating_sub(self.window);
         for row in &mut self.rows {
@@ -191,7 +195,7 @@ impl<'a> Ranges<'a> {
                 row.quantile(quantile).map(|value| value / f64::from(units_per_second))
             }
         };
-        self.rows.iter().filter_map(|row| Some((row.labels.clone(), value(row)?))).collect()
+        self.rows.iter().filter_map(|row| Some((row.number, value(row)?))).collect()
     }
 }
 

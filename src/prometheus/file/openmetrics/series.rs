@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::super::super::plan::Labels;
-
 /// The label under which a series has its metric's name.
 pub(super) const NAME: &str = "__name__";
 
@@ -11,7 +9,7 @@ pub(super) const NAME: &str = "__name__";
 #[derive(Debug)]
 pub(super) struct Series {
     /// All labels, the name among them.
-    labels: Labels,
+    labels: HashMap<String, String>,
     /// Milliseconds of Unix time.
     at: Vec<i64>,
     values: Vec<f64>,
@@ -31,11 +29,7 @@ impl Series {
     pub(super) fn new(labels: HashMap<String, String>, samples: impl IntoIterator<Item = (i64, f64)>) -> Self {
         let (at, values): (Vec<i64>, Vec<f64>) = samples.into_iter().unzip();
         let falls = (1..values.len()).filter(|&index| values[index] < values[index - 1]).collect();
-        Self { labels: labels.into(), at, values, falls }
-    }
-
-    pub(super) fn labels(&self) -> &Labels {
-        &self.labels
+        Self { labels, at, values, falls }
     }
 
     pub(super) fn name(&self) -> &str {
