@@ -200,9 +200,17 @@ impl Run {
         }
         match told.event {
             Event::RollbackStarted | Event::PageFiring => self.tripped(told, page, at),
+            // What was not seen before the beginning is not told, and neither is its end.
+            Event::WatchdogSees if !self.is_blind() => {}
             _ if at >= self.span.from => self.watchdog.push(page),
             _ => {}
         }
+    }
+
+    /// Whether it was told that something is not seen, and not yet that it is again.
+    fn is_blind(&self) -> bool {
+        let told = |event| self.watchdog.iter().filter(|page| page.event == event).count();
+        told(Event::WatchdogBlind) > told(Event::WatchdogSees)
     }
 
     fn tripped(&mut self, told: Notification, page: Page, at: Timestamp) {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::config::{self, LoadOptions, Override, Settings};
-use crate::engine::{Evidence, Name, Reading, Unknown};
+use crate::engine::{Event, Evidence, Name, Reading, Unknown};
 
 use super::compare::compare;
 use super::report::{GuardReport, Replay, Report, TripKind, VERSION};
@@ -110,6 +110,16 @@ fn each_trouble_of_a_week_is_told() {
     let trouble = [(60, Some(0.1)), (40, Some(5.0)), (60, Some(0.1))];
     let replay = night(&[], &[trouble, trouble, trouble].concat(), 0, Some(25));
     assert_eq!(only(&replay).of(TripKind::Rollback).count(), 3, "a dry run does not latch");
+}
+
+/// A file has nothing before its first sample: that what is seen from there on was not seen before is no news.
+#[test]
+fn what_was_not_seen_before_the_beginning_is_not_told() {
+    let events = |replay: &Replay| replay.watchdog.iter().map(|page| page.event).collect::<Vec<_>>();
+    let replay = night(&[], &[(60, None), (60, Some(0.1))], 60, Some(25));
+    assert_eq!(events(&replay), []);
+    let replay = night(&[], &[(60, Some(0.1)), (60, None), (60, Some(0.1))], 10, Some(25));
+    assert_eq!(events(&replay), [Event::WatchdogBlind, Event::WatchdogSees]);
 }
 
 #[test]
