@@ -7,19 +7,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
 
 use crate::config;
 use crate::engine::{Command, Incident, NewBaseline};
 
+use super::Server;
 use super::alertmanager::Webhook;
-use super::{Refusal, Request, Server};
-
-/// How long a request may wait for the event loop, which handles one in well under a millisecond.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+use super::ask::{self, Denied};
 
 /// The longest pause: a guard that is paused for longer is one that somebody forgot.
 const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -74,8 +69,10 @@ pub async fn command(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    if let Some(refusal) = refusal(&server, &headers) {
-        return refusal;
+    let given =
+        headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    if let Err(denied) = ask::check_token(&server, given) {
+        return deny(&denied);
     }
     let alerts = Webhook::parse(&body).filter(|_| command == "rollback");
     let by_alertmanager = alerts.is_some();
@@ -89,34 +86,11 @@ pub async fn command(
             Err((status, error)) => return refuse(status, error),
         },
     };
-    if !server.snapshots.borrow().guards.iter().any(|g| g.guard == guard) {
-        return refuse(StatusCode::NOT_FOUND, format!("there is no guard {guard:?}"));
-    }
-    let (answer, answered) = oneshot::channel();
-    if server.requests.send(Request { guard, command, answer }).await.is_err() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord is stopping".to_owned());
-    }
-    match tokio::time::timeout(ANSWER_WITHIN, answered).await {
-        Ok(Ok(Ok(incident))) => Json(Answer { done: true, incident, error: None }).into_response(),
+    match ask::ask(&server, guard, command).await {
+        Ok(incident) => Json(Answer { done: true, incident, error: None }).into_response(),
         // It sends the same alert again and again, and takes a refusal for a failure of its own.
-        Ok(Ok(Err(Refusal::Ignored(reason)))) if by_alertmanager => not_needed(reason),
-        Ok(Err(_)) => refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord is stopping".to_owned()),
-        Ok(Ok(Err(Refusal::Ignored(reason)))) => refuse(StatusCode::CONFLICT, reason),
-        Ok(Ok(Err(Refusal::NotLeading { leader }))) => {
-            let text = match leader {
-                Some(leader) => format!(
-                    "this replica stands by, and {leader} leads: ask that one (its pod is named by what stands before the last _)"
-                ),
-                None => {
-                    "this replica does not lead, and it knows of none that does: try again in a few seconds".to_owned()
-                }
-            };
-            let mut refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, text);
-            // The next try over a connection of its own may reach the leader.
-            refusal.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-            refusal
-        }
-        _ => refuse(StatusCode::SERVICE_UNAVAILABLE, "Ripcord did not answer: look at its log".to_owned()),
+        Err(Denied::Ignored(reason)) if by_alertmanager => not_needed(reason),
+        Err(denied) => deny(&denied),
     }
 }
 
@@ -172,30 +146,18 @@ fn understand(command: &str, body: Body, now: Timestamp) -> Result<Command, (Sta
     }
 }
 
-/// Why somebody is not let through; nothing for who has the token. The token is read anew each time, so that a rotated one works at once.
-fn refusal(server: &Server, headers: &HeaderMap) -> Option<Response> {
-    let Some(file) = server.snapshots.borrow().token_file.clone() else {
-        let error = "no http.token_file is configured: the API only reads".to_owned();
-        return Some(refuse(StatusCode::FORBIDDEN, error));
+fn deny(denied: &Denied) -> Response {
+    let mut response = refuse(denied.status(), denied.text());
+    let extra = match denied {
+        Denied::Unauthorized => Some((header::WWW_AUTHENTICATE, "Bearer")),
+        // The next try over a connection of its own may reach the leader.
+        Denied::NotLeading { .. } => Some((header::CONNECTION, "close")),
+        _ => None,
     };
-    let expected = match file.read() {
-        Ok(expected) => expected,
-        Err(error) => {
-            tracing::error!(%error, "Cannot read the token of the API");
-            let text = "the token cannot be checked: see Ripcord's log".to_owned();
-            return Some(refuse(StatusCode::SERVICE_UNAVAILABLE, text));
-        }
-    };
-    let given =
-        headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
-    // Digests are compared and not the tokens: how long that takes says nothing about the token.
-    let digest = |text: &str| Sha256::digest(text.as_bytes());
-    if given.is_some_and(|given| digest(given.trim()) == digest(expected.expose_secret())) {
-        return None;
+    if let Some((name, value)) = extra {
+        response.headers_mut().insert(name, header::HeaderValue::from_static(value));
     }
-    let mut response = refuse(StatusCode::UNAUTHORIZED, "this needs the bearer token of http.token_file".to_owned());
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    Some(response)
+    response
 }
 
 fn refuse(status: StatusCode, error: String) -> Response {

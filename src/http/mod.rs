@@ -4,6 +4,7 @@
 
 mod alertmanager;
 mod api;
+mod ask;
 mod snapshot;
 
 use std::sync::Arc;

@@ -1,0 +1,107 @@
+//! A request of a person on its way to the event loop, from the API or from the page, and why it may be refused.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+use crate::engine::Command;
+
+use super::{Refusal, Request, Server};
+
+/// How long a request may wait for the event loop, which handles one in well under a millisecond.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a request is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// No token is configured, so nobody may write.
+    ReadOnly,
+    /// The token was not given, or is another.
+    Unauthorized,
+    /// The token cannot be read, so that nobody can be told from anybody.
+    CannotCheck,
+    /// There is no guard of this name.
+    NoGuard(String),
+    /// The guard's state has no room for it.
+    Ignored(String),
+    /// Another replica leads, or none does yet.
+    NotLeading {
+        /// Who leads, as far as this replica knows.
+        leader: Option<String>,
+    },
+    /// Ripcord stops.
+    Stopping,
+    /// The event loop says nothing.
+    Silent,
+}
+
+impl Denied {
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::ReadOnly => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NoGuard(_) => StatusCode::NOT_FOUND,
+            Self::Ignored(_) => StatusCode::CONFLICT,
+            Self::CannotCheck | Self::NotLeading { .. } | Self::Stopping | Self::Silent => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    /// Why, and what to do.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::ReadOnly => "no http.token_file is configured: the API only reads".to_owned(),
+            Self::Unauthorized => "this needs the bearer token of http.token_file".to_owned(),
+            Self::CannotCheck => "the token cannot be checked: see Ripcord's log".to_owned(),
+            Self::NoGuard(guard) => format!("there is no guard {guard:?}"),
+            Self::Ignored(reason) => reason.clone(),
+            Self::NotLeading { leader: Some(leader) } => format!(
+                "this replica stands by, and {leader} leads: ask that one (its pod is named by what stands before the last _)"
+            ),
+            Self::NotLeading { leader: None } => {
+                "this replica does not lead, and it knows of none that does: try again in a few seconds".to_owned()
+            }
+            Self::Stopping => "Ripcord is stopping".to_owned(),
+            Self::Silent => "Ripcord did not answer: look at its log".to_owned(),
+        }
+    }
+}
+
+/// Whether a token is the one of `http.token_file`. The file is read anew each time, so that a rotated one works at once.
+pub(super) fn check_token(server: &Server, given: Option<&str>) -> Result<(), Denied> {
+    let Some(file) = server.snapshots.borrow().token_file.clone() else { return Err(Denied::ReadOnly) };
+    let expected = file.read().map_err(|error| {
+        tracing::error!(%error, "Cannot read the token of the API");
+        Denied::CannotCheck
+    })?;
+    // Digests are compared and not the tokens: how long that takes says nothing about the token.
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    if given.is_some_and(|given| digest(given.trim()) == digest(expected.expose_secret())) {
+        Ok(())
+    } else {
+        Err(Denied::Unauthorized)
+    }
+}
+
+/// Asks the event loop, for somebody whose token was checked. The answer is the incident that tells what comes of it, where there is one.
+pub(super) async fn ask(server: &Server, guard: String, command: Command) -> Result<Option<String>, Denied> {
+    if !server.snapshots.borrow().guards.iter().any(|g| g.guard == guard) {
+        return Err(Denied::NoGuard(guard));
+    }
+    let (answer, answered) = oneshot::channel();
+    if server.requests.send(Request { guard, command, answer }).await.is_err() {
+        return Err(Denied::Stopping);
+    }
+    match tokio::time::timeout(ANSWER_WITHIN, answered).await {
+        Ok(Ok(Ok(incident))) => Ok(incident),
+        Ok(Ok(Err(Refusal::Ignored(reason)))) => Err(Denied::Ignored(reason)),
+        Ok(Ok(Err(Refusal::NotLeading { leader }))) => Err(Denied::NotLeading { leader }),
+        Ok(Err(_)) => Err(Denied::Stopping),
+        Err(_) => Err(Denied::Silent),
+    }
+}
