@@ -31,7 +31,7 @@ fn said(what: String, result: Result<(), String>, well: &str) -> Check {
         Err(error) => Area::Receivers.fail(
             what,
             error,
-            "correct the receiver's address, secrets and certificates, and let it through (deploy/base/networkpolicy.yaml)",
+            "correct the receiver's address, secrets and certificates, and let it through (the NetworkPolicy)",
         ),
     }
 }

@@ -204,9 +204,10 @@ mod tests {
 
     #[test]
     fn the_shipped_file_is_what_the_shipped_configuration_renders() {
-        let shipped = std::fs::read_to_string(file("deploy/base/rbac.yaml")).expect("deploy/base/rbac.yaml");
+        let shipped = std::fs::read_to_string(file("deploy/overlays/sealos/rbac.yaml"))
+            .expect("deploy/overlays/sealos/rbac.yaml");
         let rendered = render(&settings(file("config/ripcord.yaml")), &["config/ripcord.yaml".into()], &account());
-        assert_eq!(shipped, rendered, "make deploy/base/rbac.yaml anew, as its first lines say");
+        assert_eq!(shipped, rendered, "make deploy/overlays/sealos/rbac.yaml anew, as its first lines say");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn trials() -> Vec<Story> {
     ]
 }
 
-/// Where `deploy/base` lets Ripcord keep it.
+/// Where `deploy/overlays/sealos` lets Ripcord keep it.
 const STATE: &str = "ripcord-state";
 
 fn place(world: &World) -> ObjectRef {

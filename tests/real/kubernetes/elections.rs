@@ -37,7 +37,7 @@ pub fn trials() -> Vec<Story> {
     ]
 }
 
-/// The Lease that `deploy/base` names.
+/// The Lease that `deploy/overlays/sealos` names.
 const LEASE: &str = "ripcord";
 
 /// How long it is held for in most stories: renewed every 0.4 s, lost after 2 s.

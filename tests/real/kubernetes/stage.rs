@@ -67,7 +67,7 @@ pub async fn cluster_of(world: &World, who: &Identity) -> anyhow::Result<Cluster
     Ok(Cluster::from_config(world.apiserver.config(who).await?).await?)
 }
 
-/// The cluster as a Ripcord from `deploy/base` sees it.
+/// The cluster as a Ripcord from `deploy/overlays/sealos` sees it.
 pub async fn deployed(world: &World) -> anyhow::Result<Cluster> {
     cluster_of(world, &least_identity(world).await?).await
 }

@@ -30,7 +30,7 @@ pub fn trials() -> Vec<Story> {
     ]
 }
 
-/// Another component that `deploy/base` permits to move.
+/// Another component that `deploy/overlays/sealos` permits to move.
 const OTHER: &str = "db-adminer-controller";
 
 /// Its guard.

@@ -40,7 +40,7 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// A healthy component with 25 % of its traffic on Istio, 200 requests a second, its ConfigMap, a controller that finishes rollouts at once,
-    /// and an identity for Ripcord that may do what `deploy/base/rbac.yaml` says and nothing else.
+    /// and an identity for Ripcord that may do what `deploy/overlays/sealos/rbac.yaml` says and nothing else.
     pub async fn set(world: &'a World) -> anyhow::Result<Self> {
         Self::set_with(world, Traffic::healthy(200.0)).await
     }

@@ -40,7 +40,7 @@ const LATE: Duration = Duration::from_secs(2);
 /// The minute for which Ripcord is patient with the place, and what a busy machine adds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The ConfigMap that `deploy/base` permits.
+/// The ConfigMap that `deploy/overlays/sealos` permits.
 const STATE: &str = "ripcord-state";
 
 /// The key of the document in it.

@@ -18,6 +18,10 @@ pub struct Binaries {
     pub chromedriver: PathBuf,
     /// axe-core: what judges whether everybody can use a page.
     pub axe: PathBuf,
+    /// kubectl, which has kustomize in it.
+    pub kubectl: PathBuf,
+    /// The Python that has Helm as a library.
+    pub python: PathBuf,
 }
 
 impl Binaries {
@@ -25,6 +29,7 @@ impl Binaries {
     pub fn find() -> Result<Self, String> {
         let assets = assets();
         let packages = python_packages();
+        let in_python = |name: &str| packages.as_ref().and(cache()).map(|dir| dir.join("python-1/bin").join(name));
         let on_path = |name: &str| {
             env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|dir| dir.join(name)).find(|f| is_program(f))
         };
@@ -52,8 +57,10 @@ impl Binaries {
             chromedriver: need("chromedriver", on_path("chromedriver")),
             axe: need(
                 "axe.min.js",
-                packages.map(|dir| dir.join("axe_playwright_python/axe.min.js")).filter(|f| f.is_file()),
+                packages.as_ref().map(|dir| dir.join("axe_playwright_python/axe.min.js")).filter(|f| f.is_file()),
             ),
+            kubectl: need("kubectl", in_python("kubectl").filter(|f| is_program(f))),
+            python: need("helm", in_python("python").filter(|f| is_program(f))),
         };
         if missing.is_empty() {
             return Ok(found);

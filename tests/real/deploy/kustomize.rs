@@ -1,0 +1,108 @@
+//! The kustomize base and its overlays, rendered by kubectl.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use ripcord::config::{self, LoadOptions};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::manifests::{self, are_accepted, check_deployment, documents, kinds, of_kind};
+use crate::stories;
+use crate::support::{Story, World};
+
+pub fn trials() -> Vec<Story> {
+    stories![
+        the_preset_is_accepted,
+        a_dry_run_changes_nothing_else,
+        the_example_is_accepted_and_valid,
+        the_configuration_is_the_file,
+    ]
+}
+
+/// What the base and an overlay make together.
+const WHOLE: [&str; 8] = [
+    "ConfigMap",
+    "Deployment",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "Role",
+    "RoleBinding",
+    "Service",
+    "ServiceAccount",
+];
+
+/// What `kubectl kustomize` makes of a folder of `deploy/`.
+pub async fn rendered(world: &World, folder: &str) -> anyhow::Result<Vec<Value>> {
+    let out = Command::new(&world.binaries.kubectl)
+        .arg("kustomize")
+        .arg(manifests::deploy(folder))
+        .output()
+        .await
+        .context("kubectl kustomize")?;
+    if !out.status.success() || !out.stderr.is_empty() {
+        bail!("kubectl kustomize {folder}: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    documents(&String::from_utf8(out.stdout)?)
+}
+
+async fn the_preset_is_accepted(world: World) -> anyhow::Result<()> {
+    let all = rendered(&world, "overlays/sealos").await?;
+    ensure!(kinds(&all) == WHOLE, "{:?}", kinds(&all));
+    let deployment = of_kind(&all, "Deployment")?;
+    check_deployment(deployment)?;
+    ensure!(deployment["spec"]["replicas"] == 2, "one leads and one stands by");
+    are_accepted(&world, &all, "sealos-system").await
+}
+
+/// A change of the configuration must restart the pods: the ConfigMap's name has a hash of it, and the Deployment names that one.
+async fn the_configuration_is_the_file(world: World) -> anyhow::Result<()> {
+    for (folder, file) in
+        [("overlays/sealos", "../config/ripcord.yaml"), ("overlays/example", "overlays/example/ripcord.yaml")]
+    {
+        let all = rendered(&world, folder).await?;
+        let config = of_kind(&all, "ConfigMap")?;
+        let written = std::fs::read_to_string(manifests::deploy(file))?;
+        ensure!(config["data"] == json!({"ripcord.yaml": written}), "{folder}");
+        let name = &config["metadata"]["name"];
+        ensure!(name.as_str().is_some_and(|name| name.starts_with("ripcord-")), "{name}");
+        let volume = &of_kind(&all, "Deployment")?["spec"]["template"]["spec"]["volumes"][0];
+        ensure!(&volume["projected"]["sources"][0]["configMap"]["name"] == name, "{volume}");
+    }
+    Ok(())
+}
+
+async fn a_dry_run_changes_nothing_else(world: World) -> anyhow::Result<()> {
+    let mut real = rendered(&world, "overlays/sealos").await?;
+    let dry = rendered(&world, "overlays/dry-run").await?;
+    real.retain(|m| m["kind"] != "PodDisruptionBudget");
+    let deployment = real.iter_mut().find(|m| m["kind"] == "Deployment").context("a Deployment")?;
+    deployment["spec"]["replicas"] = json!(1);
+    let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array_mut().context("args")?;
+    arguments.push(json!("--dry-run"));
+    ensure!(real == dry, "{dry:#?}");
+    are_accepted(&world, &dry, "sealos-system").await
+}
+
+async fn the_example_is_accepted_and_valid(world: World) -> anyhow::Result<()> {
+    let all = rendered(&world, "overlays/example").await?;
+    ensure!(kinds(&all) == WHOLE, "{:?}", kinds(&all));
+    check_deployment(of_kind(&all, "Deployment")?)?;
+    are_accepted(&world, &all, "shop").await?;
+
+    let file = manifests::deploy("overlays/example/ripcord.yaml");
+    let settings = config::load(&[file], Vec::new(), LoadOptions { syntax_only: true })
+        .map_err(|findings| anyhow::anyhow!("{findings:?}"))?;
+    ensure!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    let render = ["render", "rbac", "--service-account", "shop/ripcord", "--config"];
+    let named = Path::new("deploy/overlays/example/ripcord.yaml");
+    let out = Command::new(env!("CARGO_BIN_EXE_ripcord"))
+        .args(render)
+        .arg(named)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .await?;
+    let shipped = std::fs::read_to_string(manifests::deploy("overlays/example/rbac.yaml"))?;
+    ensure!(String::from_utf8(out.stdout)? == shipped, "make deploy/overlays/example/rbac.yaml anew");
+    Ok(())
+}
