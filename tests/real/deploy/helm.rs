@@ -227,7 +227,7 @@ async fn it_installs_what_kustomize_installs(world: World) -> anyhow::Result<()>
                 let container = &mut pod["spec"]["containers"][0];
                 container["env"].as_array_mut().context("env")?.retain(|v| v["name"] != "RIPCORD_LOG");
                 container.as_object_mut().context("a container")?.remove("imagePullPolicy");
-                pod["spec"]["volumes"][0]["projected"]["sources"][0]["configMap"]["name"] = json!("ripcord");
+                pod["spec"]["volumes"][0]["projected"]["sources"][0]["configMap"]["name"] = json!("ripcord-config");
             }
         }
         ensure!(
@@ -271,7 +271,9 @@ async fn a_release_is_installed_upgraded_put_back_and_removed(world: World) -> a
     run("install", &values).await?;
     let first = checksum().await?;
     ensure!(first.is_some());
-    ensure!(world.api::<ConfigMap>().get("ripcord").await?.data.context("data")?["ripcord.yaml"] == values["config"]);
+    ensure!(
+        world.api::<ConfigMap>().get("ripcord-config").await?.data.context("data")?["ripcord.yaml"] == values["config"]
+    );
 
     let changed = json!(format!("{}\n# changed\n", values["config"].as_str().unwrap_or_default()));
     values["config"] = changed;
@@ -284,7 +286,7 @@ async fn a_release_is_installed_upgraded_put_back_and_removed(world: World) -> a
 
     run("uninstall", &values).await?;
     ensure!(world.api::<Deployment>().get_opt("ripcord").await?.is_none());
-    ensure!(world.api::<ConfigMap>().get_opt("ripcord").await?.is_none());
+    ensure!(world.api::<ConfigMap>().get_opt("ripcord-config").await?.is_none());
     ensure!(world.api::<Service>().get_opt("ripcord").await?.is_none());
     ensure!(world.api::<ServiceAccount>().get_opt("ripcord").await?.is_none());
     ensure!(world.api::<NetworkPolicy>().get_opt("ripcord").await?.is_none());

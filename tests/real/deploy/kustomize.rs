@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use ripcord::config::{self, LoadOptions};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -52,6 +53,9 @@ async fn the_preset_is_accepted(world: World) -> anyhow::Result<()> {
     let deployment = of_kind(&all, "Deployment")?;
     check_deployment(deployment)?;
     ensure!(deployment["spec"]["replicas"] == 2, "one leads and one stands by");
+    // kustomize gives the hash in a ConfigMap's name to what it takes for a reference to it, names in a Role among them.
+    let rules: Vec<PolicyRule> = serde_json::from_value(of_kind(&all, "Role")?["rules"].clone())?;
+    ensure!(rules == super::least_rules()?, "{rules:?}");
     are_accepted(&world, &all, "sealos-system").await
 }
 
@@ -65,7 +69,7 @@ async fn the_configuration_is_the_file(world: World) -> anyhow::Result<()> {
         let written = std::fs::read_to_string(manifests::deploy(file))?;
         ensure!(config["data"] == json!({"ripcord.yaml": written}), "{folder}");
         let name = &config["metadata"]["name"];
-        ensure!(name.as_str().is_some_and(|name| name.starts_with("ripcord-")), "{name}");
+        ensure!(name.as_str().is_some_and(|name| name.starts_with("ripcord-config-")), "{name}");
         let volume = &of_kind(&all, "Deployment")?["spec"]["template"]["spec"]["volumes"][0];
         ensure!(&volume["projected"]["sources"][0]["configMap"]["name"] == name, "{volume}");
     }
