@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use jiff::Timestamp;
 
 use crate::commands::{self, Failure};
@@ -228,6 +229,26 @@ pub struct Render {
 pub enum RenderTarget {
     /// The least permissions: Roles and RoleBindings for kubectl apply
     Rbac(RenderRbac),
+    /// Manual pages, one for each command
+    Man(RenderMan),
+    /// Completions of a shell, to be sourced or put where it looks for them
+    Completions(RenderCompletions),
+}
+
+/// Options of `render man`.
+#[derive(Debug, Args)]
+pub struct RenderMan {
+    /// The folder to write them into; it is made where it is missing
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// Options of `render completions`.
+#[derive(Debug, Args)]
+pub struct RenderCompletions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
 }
 
 /// Options of `render rbac`.
@@ -531,6 +552,11 @@ fn service_account(text: &str) -> Result<ServiceAccount, String> {
     }
 }
 
+/// Everything that can be typed, as data: for manual pages and completions.
+pub fn grammar() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -573,8 +599,7 @@ mod tests {
 
     #[test]
     fn what_can_be_typed_fits_together() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
+        grammar().debug_assert();
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `ripcord render`: what belongs to a configuration and is kept elsewhere.
 //!
 //! - `rbac`: the permissions that it needs
+//! - `grammar`: manual pages and completions, of what can be typed
 
+mod grammar;
 mod rbac;
 
 use crate::cli::{Render, RenderTarget};
@@ -16,5 +18,7 @@ pub fn render(options: &Render) -> Result<(), Failure> {
             let settings = load_apart(&options.configured)?;
             print(&rbac::render(&settings, &options.configured.files, &options.service_account))
         }
+        RenderTarget::Man(options) => grammar::man(&options.folder),
+        RenderTarget::Completions(options) => grammar::completions(options.shell),
     }
 }

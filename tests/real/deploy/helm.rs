@@ -233,7 +233,7 @@ async fn it_installs_what_kustomize_installs(world: World) -> anyhow::Result<()>
         ensure!(
             chart == base,
             "{kind}: {}",
-            similar::TextDiff::from_lines(&format!("{base:#}"), &format!("{chart:#}")).unified_diff()
+            similar::TextDiff::from_lines(format!("{base:#}"), format!("{chart:#}")).unified_diff()
         );
     }
     Ok(())
