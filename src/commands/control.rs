@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
-use reqwest::Url;
+use reqwest::{RequestBuilder, Response, StatusCode, Url, header};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -18,6 +18,12 @@ use super::{Failure, load_apart, print, runtime};
 
 /// How long the daemon may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a request is sent again that the daemon had no room for. It is a matter of a second each time.
+const ASK_AGAIN: usize = 5;
+
+/// A longer wait than this is for a person to decide on.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Shows what the daemon sees and does.
 pub fn status(options: &cli::Status) -> Result<(), Failure> {
@@ -94,7 +100,7 @@ pub(super) async fn call(daemon: &cli::Daemon, path: &[&str], body: Option<Value
         let token = SecretFile(file.clone()).read().map_err(|e| Failure::BadInput(format!("--token-file: {e}")))?;
         request = request.bearer_auth(token.expose_secret());
     }
-    let response = request.send().await.map_err(|e| {
+    let response = send(request).await.map_err(|e| {
         if e.is_connect() {
             anyhow!(
                 "nothing answers at {} (--url): does Ripcord run there? In a cluster, open a way to it first:\n  \
@@ -110,10 +116,24 @@ pub(super) async fn call(daemon: &cli::Daemon, path: &[&str], body: Option<Value
         anyhow!("{} answered {status}, and not as Ripcord does: is it another program's address?", daemon.url)
     })?;
     if !status.is_success() {
-        let reason = answer["error"].as_str().unwrap_or("no reason given");
+        let reason = answer["detail"].as_str().or(answer["title"].as_str()).unwrap_or("no reason given");
         return Err(anyhow!("Ripcord refused: {reason}").into());
     }
     Ok(answer)
+}
+
+/// Sends it, and again where the daemon says that it is asked too often.
+async fn send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+    for _ in 0..ASK_AGAIN {
+        let Some(this_time) = request.try_clone() else { break };
+        let response = this_time.send().await?;
+        let wait = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        match wait.map(Duration::from_secs).filter(|wait| *wait <= LONGEST_WAIT) {
+            Some(wait) if response.status() == StatusCode::TOO_MANY_REQUESTS => tokio::time::sleep(wait).await,
+            _ => return Ok(response),
+        }
+    }
+    request.send().await
 }
 
 /// The status as a person reads it: a block for each guard, what matters first.

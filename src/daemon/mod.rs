@@ -282,11 +282,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
     }
     let now = Arc::new(move || clock.now());
     let server = http::Server { snapshots, metrics, requests: requests_to, now };
-    tasks.spawn(async move {
-        if let Err(error) = http::serve(listener, server).await {
-            tracing::error!(%error, "The HTTP server ended");
-        }
-    });
+    tasks.spawn(http::serve(listener, server));
     if let Some(listening) = listening {
         // Nobody may be waiting to know.
         let _ = listening.send(address);

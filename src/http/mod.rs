@@ -1,11 +1,22 @@
 //! The HTTP server: metrics, health, the API.
 //!
 //! What reads is open; what writes wants the bearer token of `http.token_file` and is refused where none is configured.
+//!
+//! - `connections`, `limits`, `rate`, `gate`: what keeps one client from being in the way of the others, and of Ripcord
+//! - `api`: the API; `problem`: how it says what went wrong
+//! - `ask`: a request's way to the event loop
+//! - `snapshot`: what the daemon shows of itself
 
-mod alertmanager;
 mod api;
 mod ask;
+mod connections;
+mod gate;
+mod limits;
+mod problem;
+mod rate;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +24,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::get;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::telemetry::Metrics;
+
+use gate::Gate;
+use limits::Limits;
 
 pub use snapshot::{Lost, Queue, Refusal, Request, Snapshot};
 
@@ -28,9 +43,6 @@ const HEALTHY_INTERVALS: u32 = 6;
 
 /// And this long besides: queries may take their whole time-out.
 const HEALTHY_BESIDES: Duration = Duration::from_secs(30);
-
-/// The largest body that is read. A request is a reason and a number; an alerting system sends all alerts of a group, hundreds at most.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -45,19 +57,26 @@ pub struct Server {
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-/// Serves until the listener fails.
-pub async fn serve(listener: TcpListener, server: Server) -> std::io::Result<()> {
-    let app = Router::new()
+/// Serves for ever.
+pub async fn serve(listener: TcpListener, server: Server) {
+    serve_within(listener, server, Limits::default()).await;
+}
+
+async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
+    let mut app = Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/api/v1/status", get(api::status))
-        .route("/api/v1/incidents", get(api::incidents))
-        .route("/api/v1/guards/{guard}/{command}", post(api::command))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .route("/readyz", get(readyz));
+    for (path, methods) in api::routes() {
+        app = app.route(path, methods);
+    }
+    let app = app
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        // What no route answers passes it too.
+        .layer(middleware::from_fn_with_state(Gate::new(&limits), gate::pass))
         .with_state(server);
-    axum::serve(listener, app).await
+    connections::serve(listener, app, limits).await;
 }
 
 /// What there is to read, for who opens the address without knowing.
