@@ -5,8 +5,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 
 use crate::config;
 use crate::engine::{Command, NewBaseline};
@@ -22,6 +23,7 @@ pub struct Rollback {
     /// Why.
     reason: Option<String>,
     /// To which share, in percent; the guard's own target when absent.
+    #[serde(deserialize_with = "whole")]
     percentage: Option<u8>,
 }
 
@@ -32,6 +34,7 @@ pub struct Shift {
     /// Why.
     reason: Option<String>,
     /// To which share, in percent.
+    #[serde(deserialize_with = "whole")]
     percentage: Option<u8>,
     /// Up even where not all is well.
     force: bool,
@@ -55,6 +58,7 @@ pub struct Baselines {
     /// The trigger that goes back to a version before.
     trigger: Option<String>,
     /// Which version.
+    #[serde(deserialize_with = "whole")]
     version: Option<u32>,
 }
 
@@ -62,6 +66,18 @@ pub struct Baselines {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
+
+/// A whole number. JSON knows numbers only: 10.0 is one.
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let written_with_a_point = || {
+        let float = number.as_f64().filter(|f| f.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(f))?;
+        // Whole, not negative and far below 2^53: the conversion is exact.
+        Some(float as u64)
+    };
+    let found = number.as_u64().or_else(written_with_a_point).and_then(|whole| T::try_from(whole).ok());
+    found.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is no whole number that fits here")))
+}
 
 /// The body as text. JSON is JSON also where a client sends it as something else by itself, as curl does with `-d`.
 pub fn text(headers: &HeaderMap, body: &Bytes) -> Result<String, Problem> {

@@ -10,6 +10,9 @@ use crate::http::ask::Denied;
 use crate::http::problem::Problem;
 use crate::http::{Server, Snapshot};
 
+/// The largest `limit`. Who wants more wants all, and leaves it out.
+const LARGEST_LIMIT: usize = 1000;
+
 /// Which incidents are asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,8 +40,9 @@ pub async fn status(State(server): State<Server>) -> Json<Snapshot> {
 
 /// `GET /api/v1/incidents`.
 pub async fn incidents(State(server): State<Server>, Query(which): Query<Which>) -> Response {
-    if which.limit == Some(0) {
-        return Problem::bad_request("limit=0 asks for nothing: write at least 1".to_owned()).into_response();
+    if which.limit.is_some_and(|limit| !(1..=LARGEST_LIMIT).contains(&limit)) {
+        let detail = format!("limit goes from 1 to {LARGEST_LIMIT}; without it, all are shown");
+        return Problem::bad_request(detail).into_response();
     }
     let snapshot = server.snapshots.borrow().clone();
     // A guard that was taken out of the configuration may still have incidents.

@@ -42,7 +42,8 @@ async fn every_way_to_be_wrong_is_a_problem_of_its_own() {
         (bench.get("/api/v1/incidents?guard=nobody"), 404, "/problems/no-such-guard", "\"nobody\""),
         (bench.get("/api/v1/guards/%ff"), 400, "/problems/bad-request", "UTF-8"),
         (bench.get("/api/v1/incidents?state=ajar"), 400, "/problems/bad-request", "ajar"),
-        (bench.get("/api/v1/incidents?limit=0"), 400, "/problems/bad-request", "limit=0"),
+        (bench.get("/api/v1/incidents?limit=0"), 400, "/problems/bad-request", "limit goes from 1 to 1000"),
+        (bench.get("/api/v1/incidents?limit=1001"), 400, "/problems/bad-request", "limit goes from 1 to 1000"),
         (bench.get("/api/v1/incidents?limit=-1"), 400, "/problems/bad-request", "limit"),
         (bench.get("/api/v1/incidents?color=red"), 400, "/problems/bad-request", "color"),
         (bench.ask(Method::DELETE, "/api/v1/status"), 405, "about:blank", "Allow"),
@@ -54,6 +55,8 @@ async fn every_way_to_be_wrong_is_a_problem_of_its_own() {
         (post("/api/v1/guards/nobody/rearm", json!({})), 404, "/problems/no-such-guard", "\"nobody\""),
         (post(ROLLBACK, json!({})), 400, "/problems/bad-request", "needs a reason"),
         (post(ROLLBACK, json!({"reason": "x", "force": true})), 400, "/problems/bad-request", "force"),
+        (post(ROLLBACK, json!({"reason": "x", "percentage": 10.5})), 400, "/problems/bad-request", "whole number"),
+        (post(ROLLBACK, json!({"reason": "x", "percentage": -1})), 400, "/problems/bad-request", "whole number"),
         (raw("application/json", "{"), 400, "/problems/bad-request", "the body is no request"),
         (raw("text/xml", "<a/>"), 415, "about:blank", "text/xml"),
         (too_large, 413, "about:blank", "length limit"),
@@ -112,6 +115,26 @@ async fn the_token_is_read_for_each_request_and_its_scheme_in_any_case() {
     std::fs::remove_file(&bench.token).unwrap();
     let (unreadable, said) = problem(bench.post(ROLLBACK, &json!({"reason": "x"}))).await;
     assert_eq!((unreadable, &said["type"]), (503, &json!("/problems/cannot-check-token")));
+}
+
+/// In JSON a number has no type: 10.0 is 10.
+#[tokio::test]
+async fn a_whole_number_is_one_however_it_is_written() {
+    let bench = Bench::start_with(Limits::default(), |command| match command {
+        Command::Rollback { percentage: Some(10), .. } | Command::UseBaseline { version: 2, .. } => Ok(None),
+        other => panic!("{other:?}"),
+    })
+    .await;
+    for (command, body) in [
+        ("rollback", r#"{"reason": "x", "percentage": 10}"#),
+        ("rollback", r#"{"reason": "x", "percentage": 10.0}"#),
+        ("rollback", r#"{"reason": "x", "percentage": 1e1}"#),
+        ("baselines", r#"{"trigger": "latency", "version": 2.0}"#),
+    ] {
+        let path = format!("/api/v1/guards/terminal/{command}");
+        let answer = bench.ask(Method::POST, &path).bearer_auth(TOKEN).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -93,6 +93,21 @@ async fn every_schema_is_one_and_every_example_is_what_it_says() {
     assert!(examples > 15, "only {examples} examples were found");
 }
 
+#[tokio::test]
+async fn people_can_read_of_each_problem_and_each_path() {
+    let bench = Bench::start(Limits::default()).await;
+    let document = document(&bench).await;
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
+    let page = std::fs::read_to_string(page).expect("docs/api.md");
+    for kind in document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"].as_array().unwrap() {
+        assert!(page.contains(&format!("`{}`", kind.as_str().unwrap())), "docs/api.md says nothing of {kind}");
+    }
+    for (path, _) in api::routes() {
+        let last = path.rsplit('/').next().unwrap().replace("{guard}", "GUARD").replace("{id}", "ID");
+        assert!(page.contains(&format!("/{last}`")), "docs/api.md says nothing of {path}");
+    }
+}
+
 /// The requests that the document gives as examples are carried out.
 #[tokio::test]
 async fn every_example_of_a_request_is_taken() {

@@ -14,6 +14,7 @@
 //! | `proven` | a rollback is proven beforehand, saved, and watched afterwards |
 //! | `by_hand` | traffic is moved by hand, and by other systems |
 //! | `alerting` | the same series through alerting rules, and where that differs |
+//! | `api` | the API, held against its own document |
 //! | `replay` | what was missed is fetched as it was |
 //! | `files` | a file in Prometheus' place says what Prometheus says |
 //! | `history` | what would have happened over days |
@@ -27,6 +28,7 @@
 
 mod acts;
 mod alerting;
+mod api;
 mod backups;
 mod baselines;
 mod by_hand;
@@ -54,6 +56,7 @@ pub fn trials() -> Vec<Story> {
     let all = [
         acts::trials(),
         alerting::trials(),
+        api::trials(),
         by_hand::trials(),
         proven::trials(),
         keeps_still::trials(),
