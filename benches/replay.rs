@@ -47,7 +47,14 @@ fn settings() -> Settings {
     let settings = config::load(&[file], [], LoadOptions { syntax_only: true }).expect("a valid configuration");
     let guards: Vec<_> = settings.guards.into_iter().map(|guard| guard.engine).collect();
     assert_eq!(guards[0].triggers.len(), 4);
-    Settings { interval: STEP, blind_after: settings.evaluation.blind_after, live_for: STEP * 2, dry_run: true, guards }
+    Settings {
+        interval: STEP,
+        blind_after: settings.evaluation.blind_after,
+        live_for: STEP * 2,
+        dry_run: true,
+        chinese: false,
+        guards,
+    }
 }
 
 fn reading(evidence: Evidence, confirms: bool, baseline: Option<f64>) -> Reading {

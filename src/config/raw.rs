@@ -15,6 +15,7 @@ shape! {
         defaults: Guard,
         guards: Named<Guard>,
         receivers: Named<Receiver>,
+        language: String,
         links: Links,
         http: Http,
         heartbeat: Heartbeat,
@@ -72,6 +73,7 @@ shape! {
         traffic: List<Step>,
         rollback: Rollback,
         runbook: String,
+        dashboard: String,
     }
 }
 
@@ -236,6 +238,7 @@ shape! {
         webhook: Webhook,
         email: Email,
         events: Events,
+        language: String,
     }
 }
 
@@ -288,6 +291,7 @@ shape! {
     Links {
         status: String,
         runbook: String,
+        dashboard: String,
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::{self, Event, Severity};
+use crate::engine::{self, Event, Language, Severity};
 
 use super::template::Template;
 
@@ -21,6 +21,8 @@ pub struct Settings {
     pub guards: Vec<Guard>,
     /// The receivers, in the order of their names.
     pub receivers: Vec<Receiver>,
+    /// The language that people are told in, where a receiver says no other.
+    pub language: Language,
     /// The HTTP server.
     pub http: Http,
     /// Addresses that the pages carry.
@@ -35,6 +37,13 @@ pub struct Settings {
     pub leader_election: Option<LeaderElection>,
     /// What is valid and still worth a second look, each with its path.
     pub warnings: Vec<super::Finding>,
+}
+
+impl Settings {
+    /// Whether a receiver is told in this language.
+    pub fn wants(&self, language: Language) -> bool {
+        self.receivers.iter().any(|receiver| receiver.language == language)
+    }
 }
 
 /// Where the metrics are.
@@ -95,6 +104,8 @@ pub struct Guard {
     pub vars: BTreeMap<String, String>,
     /// Where oncall reads what to do.
     pub runbook: Option<String>,
+    /// Where oncall sees its curves.
+    pub dashboard: Option<String>,
 }
 
 /// Which names the built-in signals use.
@@ -326,6 +337,8 @@ pub struct Receiver {
     pub channel: Channel,
     /// Which notifications it wants.
     pub filter: Filter,
+    /// The language that it is told in.
+    pub language: Language,
 }
 
 /// Which notifications a receiver wants.
@@ -438,6 +451,8 @@ pub struct Links {
     pub status: Option<String>,
     /// Where oncall reads what to do; a guard's own comes first.
     pub runbook: Option<String>,
+    /// Where oncall sees the curves; a guard's own comes first.
+    pub dashboard: Option<String>,
 }
 
 /// An outside address that is told that Ripcord is alive, so that somebody learns when it is not.

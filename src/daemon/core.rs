@@ -269,6 +269,7 @@ mod tests {
             blind_after: Duration::from_secs(60),
             live_for: Duration::from_secs(25),
             dry_run: false,
+            chinese: false,
             guards: vec![GuardSettings { name: GUARD.to_owned(), triggers: Vec::new(), rollback }],
         }
     }

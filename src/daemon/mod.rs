@@ -29,7 +29,7 @@ mod ticker;
 mod trouble;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,7 +46,7 @@ use crate::http::{self, Refusal, Request, Snapshot};
 use crate::kubernetes::{
     Cluster, Election, ElectionEvent, Kind as ObjectKind, Leadership, LeaseSettings, LossReason, ObjectRef, election,
 };
-use crate::notify::{Contents, DeliveryEvent, Losses, Outbox};
+use crate::notify::{Addresses, Contents, DeliveryEvent, Losses, Outbox};
 use crate::prometheus::QueryOutcome;
 use crate::state::{ConfigMapPlace, FilePlace, Keeper, Place, Report};
 use crate::telemetry::{self, Metrics};
@@ -205,7 +205,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         let (leadership, own_pages) = (leadership.clone(), own_pages.clone());
         Arc::new(move || own_pages.load(Ordering::SeqCst) || leadership.may_act())
     };
-    let outbox = Outbox::start(&settings.receivers, settings.links.clone(), runbooks(&settings), delivery_to, may_send)
+    let outbox = Outbox::start(&settings.receivers, Addresses::of_settings(&settings), delivery_to, may_send)
         .map_err(|findings| anyhow::anyhow!("{}", list(&findings)))?;
     let world = World::new(settings)?;
     let now = clock.now();
@@ -726,8 +726,7 @@ impl Daemon {
             Err(error) => return refuse(self, &[Finding::at(String::new(), error.to_string())]),
         };
         let settings = &world.settings;
-        if let Err(findings) = self.outbox.reconfigure(&settings.receivers, settings.links.clone(), runbooks(settings))
-        {
+        if let Err(findings) = self.outbox.reconfigure(&settings.receivers, Addresses::of_settings(settings)) {
             return refuse(self, &findings);
         }
         self.heart.reconfigure(settings.heartbeat.as_ref());
@@ -804,10 +803,6 @@ async fn until(then: Option<Instant>) {
         Some(then) => sleep_until(then).await,
         None => std::future::pending().await,
     }
-}
-
-fn runbooks(settings: &Settings) -> BTreeMap<String, String> {
-    settings.guards.iter().filter_map(|g| Some((g.name.clone(), g.runbook.clone()?))).collect()
 }
 
 fn list(findings: &[Finding]) -> String {

@@ -22,6 +22,7 @@ fn notice(event: Event, summary: String, now: Timestamp) -> Notification {
         trigger: None,
         rollback: None,
         dry_run: false,
+        chinese: None,
     }
 }
 

@@ -171,6 +171,7 @@ fn notification(
         trigger: None,
         rollback: None,
         dry_run: false,
+        chinese: None,
     }
 }
 

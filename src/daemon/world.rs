@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Guard, Settings};
-use crate::engine;
+use crate::engine::{self, Language};
 use crate::prometheus::{Client, ClientError, Plan};
 
 /// A tick is live for this many intervals, besides the time that its queries may take.
@@ -41,6 +41,7 @@ impl World {
             blind_after: evaluation.blind_after,
             live_for: live_for(evaluation.interval, self.settings.prometheus.timeout, evaluation.offset),
             dry_run,
+            chinese: self.settings.wants(Language::Chinese),
             guards: self.settings.guards.iter().map(|g| g.engine.clone()).collect(),
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::GuardState;
 use super::input::{StepReport, Unknown};
+use super::language::Chinese;
 
 /// One thing for the daemon to do. The order in the returned list is the order to begin them in.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +111,9 @@ pub struct Notification {
     /// Whether nothing was really changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// The same in Chinese, where somebody wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chinese: Option<Box<Chinese>>,
 }
 
 /// The numbers of a trigger at the moment of a notification.

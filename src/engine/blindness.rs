@@ -219,5 +219,6 @@ pub(super) fn page(
         trigger: None,
         rollback: None,
         dry_run: false,
+        chinese: None,
     }
 }

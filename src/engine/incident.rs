@@ -272,6 +272,7 @@ impl Incident {
             trigger: self.triggers.first().cloned(),
             rollback: (self.kind == IncidentKind::Rollback).then(|| self.rollback_facts()),
             dry_run: page.dry_run,
+            chinese: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! - `input`: what it is told; `action`: what it asks for; `settings`: what it must know of the configuration
 //! - `trigger`: from a reading to a verdict, and the held clock; `assessment`: a verdict with its reasons; `low_traffic` and `baseline`: the formulas behind it
 //! - `guard`: the states of one guard; `incident`: its stories and their pages; `blindness`: what cannot be seen
+//! - `language`: the languages that people are told in
 //! - `recorded`: baselines that were taken from the past; `ageing`: which of them are too old
 //! - `memory`: what an engine remembers, so that another can go on; `fingerprint`: whether a trigger is still the same
 //! - `status`: what it would say of itself; `words`: how numbers are said
@@ -17,6 +18,7 @@ mod fingerprint;
 mod guard;
 mod incident;
 mod input;
+mod language;
 mod low_traffic;
 mod memory;
 mod recorded;
@@ -38,6 +40,7 @@ pub use input::{
     Burn, ChangeReport, Command, Drift, Evidence, Input, Name, NewBaseline, Observation, Problem, Progress,
     ReadinessReport, Reading, SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
 };
+pub use language::{Chinese, Language, TriggerWords};
 pub use low_traffic::{needed_for_quantile, needed_for_ratio};
 pub use memory::Memory;
 pub use recorded::{Counted, KEPT_BASELINES, Measurement, Recorded, RecordedBaselines};
@@ -275,6 +278,11 @@ fn in_order(actions: &mut Vec<Action>) {
 
 impl Rules {
     fn of(settings: &Settings) -> Self {
-        Self { interval: settings.interval, live_for: settings.live_for, dry_run: settings.dry_run }
+        Self {
+            interval: settings.interval,
+            live_for: settings.live_for,
+            dry_run: settings.dry_run,
+            chinese: settings.chinese,
+        }
     }
 }

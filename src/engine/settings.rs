@@ -17,6 +17,8 @@ pub struct Settings {
     pub live_for: Duration,
     /// Decide and tell, change nothing.
     pub dry_run: bool,
+    /// Whether somebody wants to be told in Chinese: every notification then says it in both languages.
+    pub chinese: bool,
     /// The guards, by name, in the order of their names.
     pub guards: Vec<GuardSettings>,
 }

@@ -114,7 +114,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::Contents;
-    use crate::engine::Severity;
+    use crate::engine::{Language, Severity};
     use crate::notify::entry::{DeadLetter, Entry};
     use crate::notify::testing::{addresses, notification};
     use crate::notify::{generic, pagerduty};
@@ -189,7 +189,11 @@ mod tests {
             let after: Contents = serde_json::from_str(&text).unwrap();
             let read = &after.entries[0].notification;
             assert_eq!(generic::body(read, &addresses()), generic::body(&n, &addresses()), "{value}");
-            assert_eq!(pagerduty::body(read, &addresses()), pagerduty::body(&n, &addresses()), "{value}");
+            assert_eq!(
+                pagerduty::body(read, &addresses(), Language::English),
+                pagerduty::body(&n, &addresses(), Language::English),
+                "{value}"
+            );
         }
     }
 

@@ -16,6 +16,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use crate::config::{Email, Finding, Receiver, Smtp, SmtpTls, is_loopback_host};
+use crate::engine::Language;
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
@@ -33,6 +34,7 @@ const MAX_EXCERPT: usize = 300;
 pub(super) struct EmailCourier {
     settings: Email,
     from: Mailbox,
+    language: Language,
     addresses: Arc<Addresses>,
 }
 
@@ -70,7 +72,9 @@ impl EmailCourier {
             );
         }
         match from {
-            Ok(from) if findings.is_empty() => Ok(Self { settings: settings.clone(), from, addresses }),
+            Ok(from) if findings.is_empty() => {
+                Ok(Self { settings: settings.clone(), from, language: receiver.language, addresses })
+            }
             _ => Err(findings),
         }
     }
@@ -177,7 +181,7 @@ enum Problem {
 impl Courier for EmailCourier {
     fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
         let to = recipient(entry)?;
-        mail::write(entry, &self.from, &to, &self.addresses)
+        mail::write(entry, &self.from, &to, &self.addresses, self.language)
             .map_err(|e| Failure::Refused(format!("no mail can be made for {}: {e}", to.email)))
     }
 

@@ -15,7 +15,7 @@ struct Body<'a> {
     version: &'static str,
     #[serde(flatten)]
     notification: &'a Notification,
-    links: NotificationLinks<'a>,
+    links: NotificationLinks,
 }
 
 /// The body as it is sent: the notification's own fields, `version` and `links`. Its time is cut to whole seconds.
@@ -34,7 +34,8 @@ fn with_body<T>(
     write: impl FnOnce(&Body<'_>) -> serde_json::Result<T>,
 ) -> T {
     let links = addresses.of(notification);
-    let notification = Notification { time: whole_seconds(notification.time), ..notification.clone() };
+    // Machines read it: it is in English, whatever people are told in.
+    let notification = Notification { time: whole_seconds(notification.time), chinese: None, ..notification.clone() };
     write(&Body { version: VERSION, notification: &notification, links })
         .expect("a notification is text, numbers and maps with text as keys")
 }
@@ -75,7 +76,7 @@ mod tests {
                 "steps": [{"step": "deployment_env sealos-system/terminal-controller", "result": "changed", "detail": "2 variables"}],
                 "error": "one replica is slow"
             },
-            "links": {"status": "https://ripcord.example/", "runbook": "https://runbooks.example/terminal"},
+            "links": {"status": "https://ripcord.example/", "runbook": "https://runbooks.example/terminal", "dashboard": "https://grafana.example/d/ripcord?var-guard=terminal"},
         });
         assert_eq!(value(&n, &addresses()), expected);
         assert_eq!(serde_json::from_slice::<serde_json::Value>(&body(&n, &addresses())).unwrap(), expected);

@@ -135,6 +135,7 @@ impl Untold {
             trigger: None,
             rollback: None,
             dry_run,
+            chinese: None,
         }
     }
 }

@@ -8,6 +8,8 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
+use crate::engine::Language;
+
 use super::addresses::Addresses;
 use super::entry::Entry;
 use super::message;
@@ -22,9 +24,10 @@ pub(super) fn write(
     from: &Mailbox,
     to: &Mailbox,
     addresses: &Addresses,
+    language: Language,
 ) -> Result<Vec<u8>, lettre::error::Error> {
     let notification = &entry.notification;
-    let words = message::compose(notification, addresses);
+    let words = message::compose(notification, addresses, language);
     let domain = domain(from);
     let mut mail = Message::builder()
         .from(from.clone())
@@ -83,6 +86,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{message_id, write};
+    use crate::engine::Language;
     use crate::notify::entry::Entry;
     use crate::notify::testing::{addresses, notification};
 
@@ -90,8 +94,12 @@ mod tests {
         let entry = Entry::new("sre", Some("a@example.org"), Timestamp::UNIX_EPOCH, Arc::new(n));
         let from = "Ripcord <ripcord@example.com>".parse().unwrap();
         let to = "a@example.org".parse().unwrap();
-        let bytes = write(&entry, &from, &to, &addresses()).unwrap();
-        assert_eq!(bytes, write(&entry, &from, &to, &addresses()).unwrap(), "the same bytes each time");
+        let bytes = write(&entry, &from, &to, &addresses(), Language::English).unwrap();
+        assert_eq!(
+            bytes,
+            write(&entry, &from, &to, &addresses(), Language::English).unwrap(),
+            "the same bytes each time"
+        );
         assert!(bytes.is_ascii(), "no server needs an extension for it");
         String::from_utf8(bytes).unwrap()
     }

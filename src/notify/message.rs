@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::engine::{Event, Notification, RollbackFacts, TriggerFacts, duration_in_words};
+use crate::engine::{Event, Language, Notification, RollbackFacts, TriggerFacts, duration_in_words};
 
 use super::addresses::Addresses;
 use super::html;
@@ -48,16 +48,25 @@ pub(super) struct Section {
     pub(super) items: Vec<String>,
 }
 
-/// The notification in words.
-pub fn compose(notification: &Notification, addresses: &Addresses) -> Message {
-    let content = content(notification, addresses);
+/// The notification in words of this language; in English where it is not there in that language.
+pub fn compose(notification: &Notification, addresses: &Addresses, language: Language) -> Message {
+    let content = content(notification, addresses, language);
     let subject = clip(&format!("[{}] {}", content.severity, content.lead), MAX_SUBJECT);
     Message { text: text(&content), html: html::document(&subject, &content), subject }
 }
 
-fn content(notification: &Notification, addresses: &Addresses) -> Content {
+/// What every one line of a dry run begins with.
+const DRY_RUN: &str = "[dry run] ";
+
+/// The one line that says all that matters, free of control characters.
+pub(super) fn lead(notification: &Notification, language: Language) -> String {
+    let summary = single_line(notification.summary_in(language));
+    if notification.dry_run && !summary.starts_with(DRY_RUN) { format!("{DRY_RUN}{summary}") } else { summary }
+}
+
+/// What a message says, for those who set it in another shape than these.
+pub(super) fn content(notification: &Notification, addresses: &Addresses, language: Language) -> Content {
     let links = addresses.of(notification);
-    let dry_run = if notification.dry_run { "[dry run] " } else { "" };
     let mut sections = Vec::new();
     let mut section = |heading, lines: Vec<String>, items: Vec<String>| {
         if !lines.is_empty() || !items.is_empty() {
@@ -67,7 +76,7 @@ fn content(notification: &Notification, addresses: &Addresses) -> Content {
     section("What was measured", notification.trigger.iter().map(|t| measured(t, notification)).collect(), vec![]);
     section("What Ripcord did", did(notification).into_iter().collect(), vec![]);
     section("Did it help", helped(notification).map(str::to_owned).into_iter().collect(), vec![]);
-    section("What to do now", lines(&notification.advice), vec![]);
+    section("What to do now", lines(notification.advice_in(language)), vec![]);
     if let Some(rollback) = &notification.rollback {
         section("What went wrong", rollback.error.iter().map(|e| line(e)).collect(), vec![]);
         section("Steps", vec![], rollback.steps.iter().map(step).collect());
@@ -79,12 +88,12 @@ fn content(notification: &Notification, addresses: &Addresses) -> Content {
     ids.extend(notification.guard.iter().map(|g| ("Guard", line(g))));
     ids.extend(notification.incident.iter().map(|i| ("Incident", line(i))));
     ids.push(("Notification", line(&notification.id)));
-    let links = [("Runbook", links.runbook), ("Status", links.status)];
+    let links = [("Runbook", links.runbook), ("Status", links.status), ("Dashboard", links.dashboard)];
     Content {
         severity: notification.severity.as_str().to_uppercase(),
-        lead: line(&format!("{dry_run}{}", notification.summary)),
+        lead: clip(&lead(notification, language), MAX_LINE),
         sections,
-        links: links.into_iter().filter_map(|(name, link)| link.map(|link| (name, line(link)))).collect(),
+        links: links.into_iter().filter_map(|(name, link)| link.map(|link| (name, line(&link)))).collect(),
         ids,
     }
 }
@@ -181,12 +190,12 @@ fn helped(notification: &Notification) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::compose;
-    use crate::engine::{Event, StepReport, StepResult};
+    use crate::engine::{Event, Language, StepReport, StepResult};
     use crate::notify::testing::{addresses, notification};
 
     #[test]
     fn reads_well() {
-        let message = compose(&notification("n1"), &addresses());
+        let message = compose(&notification("n1"), &addresses(), Language::English);
         assert_eq!(
             message.subject,
             "[CRITICAL] terminal: error rate 3.1 % (limit 1 %) for 5m0s, rolling back 25 % -> 0 %"
@@ -214,6 +223,7 @@ Steps:
 
 Runbook: https://runbooks.example/terminal
 Status: https://ripcord.example/
+Dashboard: https://grafana.example/d/ripcord?var-guard=terminal
 
 Event: rollback.started
 Time: 2026-01-02 03:04:05 UTC
@@ -229,7 +239,7 @@ Notification: n1
         let says = |event, words: &str| {
             let mut n = notification("n1");
             n.event = event;
-            let message = compose(&n, &addresses());
+            let message = compose(&n, &addresses(), Language::English);
             assert!(message.text.contains(words), "{}", message.text);
             assert!(message.html.contains(words), "{}", message.html);
         };
@@ -245,7 +255,7 @@ Notification: n1
         let mut n = notification("n1");
         let source = "recorded 2026-01-02, 7d, 120345 requests, version 3";
         n.trigger.as_mut().unwrap().baseline_source = Some(source.to_owned());
-        let message = compose(&n, &addresses());
+        let message = compose(&n, &addresses(), Language::English);
         assert!(message.text.contains(&format!("; the baseline: {source}\n")), "{}", message.text);
     }
 
@@ -253,7 +263,7 @@ Notification: n1
     fn a_dry_run_cannot_be_taken_for_the_real_thing() {
         let mut n = notification("n1");
         n.dry_run = true;
-        let message = compose(&n, &addresses());
+        let message = compose(&n, &addresses(), Language::English);
         assert!(message.subject.starts_with("[CRITICAL] [dry run] terminal"));
         assert!(message.text.contains("Nothing: this is a dry run. It would have moved the traffic from 25 % to 0 %."));
         assert!(!message.text.contains("Did it help"));
@@ -273,7 +283,7 @@ Notification: n1
         n.rollback.as_mut().unwrap().error = Some(hostile.to_owned());
         let mut addresses = addresses();
         addresses.links.runbook = Some("javascript:alert(1)".to_owned());
-        let message = compose(&n, &addresses);
+        let message = compose(&n, &addresses, Language::English);
         assert!(!message.subject.contains(['\r', '\n', '\u{202e}']));
         assert!(!message.text.contains(['\r', '\u{202e}']));
         assert!(!message.html.contains("<script"), "{}", message.html);
@@ -285,7 +295,7 @@ Notification: n1
     fn long_texts_are_cut() {
         let mut n = notification("n1");
         n.summary = "很".repeat(5000);
-        let message = compose(&n, &addresses());
+        let message = compose(&n, &addresses(), Language::English);
         assert_eq!(message.subject.chars().count(), 200);
         assert_eq!(message.text.lines().next().unwrap().chars().count(), 1000);
     }

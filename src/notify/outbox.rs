@@ -1,6 +1,5 @@
 //! The outbox: what is to be told, and to whom.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Channel, Finding, Links, Receiver};
+use crate::config::{Channel, Finding, Receiver};
 use crate::engine::Notification;
 
 use super::addresses::Addresses;
@@ -60,12 +59,11 @@ impl Outbox {
     /// they are configured.
     pub fn start(
         receivers: &[Receiver],
-        links: Links,
-        runbooks: BTreeMap<String, String>,
+        addresses: Addresses,
         report: UnboundedSender<DeliveryEvent>,
         permit: Permit,
     ) -> Result<Self, Vec<Finding>> {
-        Self::start_with(Box::new(make_courier), receivers, Addresses { links, runbooks }, report, permit)
+        Self::start_with(Box::new(make_courier), receivers, addresses, report, permit)
     }
 
     pub(super) fn start_with(
@@ -152,13 +150,8 @@ impl Outbox {
 
     /// Takes over new settings. A receiver that keeps its name keeps its queue, which is tried again at once; what waits for one that is
     /// gone is dropped and reported. On an error nothing changes.
-    pub fn reconfigure(
-        &self,
-        receivers: &[Receiver],
-        links: Links,
-        runbooks: BTreeMap<String, String>,
-    ) -> Result<(), Vec<Finding>> {
-        self.apply(receivers, Addresses { links, runbooks })
+    pub fn reconfigure(&self, receivers: &[Receiver], addresses: Addresses) -> Result<(), Vec<Finding>> {
+        self.apply(receivers, addresses)
     }
 
     /// The end: tries everything once more, waits for it at most this long, stops the tasks, and returns what is left. That stays in the

@@ -6,12 +6,12 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Event, Notification};
+use crate::engine::{Event, Language, Notification};
 
 use super::addresses::Addresses;
-use super::generic;
 use super::signature::hex;
 use super::text::{clip, single_line};
+use super::{generic, message};
 
 /// PagerDuty's limit for `payload.summary`, in characters.
 const MAX_SUMMARY: usize = 1024;
@@ -95,8 +95,8 @@ pub(super) fn dedup_key(notification: &Notification) -> String {
 }
 
 /// The body, less the routing key.
-pub(super) fn body(notification: &Notification, addresses: &Addresses) -> Vec<u8> {
-    let full = event(notification, addresses, generic::value(notification, addresses));
+pub(super) fn body(notification: &Notification, addresses: &Addresses, language: Language) -> Vec<u8> {
+    let full = event(notification, addresses, language, generic::value(notification, addresses));
     if full.len() <= MAX_BODY {
         return full;
     }
@@ -105,10 +105,10 @@ pub(super) fn body(notification: &Notification, addresses: &Addresses) -> Vec<u8
         "event": notification.event,
         "note": "The details are left out: with them the event is larger than PagerDuty accepts.",
     });
-    event(notification, addresses, short)
+    event(notification, addresses, language, short)
 }
 
-fn event(notification: &Notification, addresses: &Addresses, details: Value) -> Vec<u8> {
+fn event(notification: &Notification, addresses: &Addresses, language: Language, details: Value) -> Vec<u8> {
     let (effect, _) = effect(notification.event);
     let links = addresses.of(notification);
     let mut event = Map::new();
@@ -116,7 +116,7 @@ fn event(notification: &Notification, addresses: &Addresses, details: Value) -> 
     event.insert("dedup_key".to_owned(), dedup_key(notification).into());
     if effect == Effect::Trigger {
         let mut payload = Map::new();
-        payload.insert("summary".to_owned(), summary(notification).into());
+        payload.insert("summary".to_owned(), summary(notification, language).into());
         payload.insert("source".to_owned(), notification.guard.as_deref().unwrap_or("ripcord").into());
         payload.insert("severity".to_owned(), notification.severity.as_str().into());
         payload.insert("timestamp".to_owned(), generic::whole_seconds(notification.time).to_string().into());
@@ -129,12 +129,12 @@ fn event(notification: &Notification, addresses: &Addresses, details: Value) -> 
         payload.insert("custom_details".to_owned(), details);
         event.insert("payload".to_owned(), payload.into());
         event.insert("client".to_owned(), "Ripcord".into());
-        if let Some(status) = links.status {
-            event.insert("client_url".to_owned(), status.into());
+        if let Some(status) = &links.status {
+            event.insert("client_url".to_owned(), status.as_str().into());
         }
-        let shown = [("Runbook", links.runbook), ("Status", links.status)];
+        let shown = [("Runbook", links.runbook), ("Status", links.status), ("Dashboard", links.dashboard)];
         let shown: Vec<Value> =
-            shown.iter().filter_map(|(text, href)| href.map(|href| json!({"href": href, "text": text}))).collect();
+            shown.into_iter().filter_map(|(text, href)| href.map(|href| json!({"href": href, "text": text}))).collect();
         if !shown.is_empty() {
             event.insert("links".to_owned(), shown.into());
         }
@@ -142,9 +142,8 @@ fn event(notification: &Notification, addresses: &Addresses, details: Value) -> 
     serde_json::to_vec(&event).expect("a JSON value can be written")
 }
 
-fn summary(notification: &Notification) -> String {
-    let dry_run = if notification.dry_run { "[dry run] " } else { "" };
-    clip(&format!("{dry_run}{}", single_line(&notification.summary)), MAX_SUMMARY)
+fn summary(notification: &Notification, language: Language) -> String {
+    clip(&message::lead(notification, language), MAX_SUMMARY)
 }
 
 /// The body as it is sent: with its routing key.
@@ -160,12 +159,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{body, dedup_key, with_routing_key};
-    use crate::engine::{Event, Severity, StepReport, StepResult};
+    use crate::engine::{Event, Language, Severity, StepReport, StepResult};
     use crate::notify::generic;
     use crate::notify::testing::{addresses, notification};
 
     fn parsed(n: &crate::engine::Notification) -> Value {
-        serde_json::from_slice(&with_routing_key(&body(n, &addresses()), "R0UT\"ING")).unwrap()
+        serde_json::from_slice(&with_routing_key(&body(n, &addresses(), Language::English), "R0UT\"ING")).unwrap()
     }
 
     #[test]
@@ -184,6 +183,7 @@ mod tests {
             "links": [
                 {"href": "https://runbooks.example/terminal", "text": "Runbook"},
                 {"href": "https://ripcord.example/", "text": "Status"},
+                {"href": "https://grafana.example/d/ripcord?var-guard=terminal", "text": "Dashboard"},
             ],
         });
         assert_eq!(parsed(&n), expected);
@@ -261,7 +261,7 @@ mod tests {
 
         let step = StepReport { step: "s".repeat(1000), result: StepResult::Failed, detail: None };
         n.rollback.as_mut().unwrap().steps = vec![step; 1000];
-        let sent = body(&n, &addresses());
+        let sent = body(&n, &addresses(), Language::English);
         assert!(sent.len() < 512_000);
         assert!(String::from_utf8(sent).unwrap().contains("left out"));
     }

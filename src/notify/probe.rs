@@ -98,6 +98,7 @@ fn test(now: Timestamp) -> Notification {
         trigger: None,
         rollback: None,
         dry_run: false,
+        chinese: None,
     }
 }
 

@@ -12,6 +12,7 @@ use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{self, Finding, Receiver, Webhook, WebhookFormat, WebhookUrl};
+use crate::engine::Language;
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
@@ -31,6 +32,7 @@ const MAX_EXCERPT: usize = 300;
 /// Hands entries over by HTTP.
 pub(super) struct WebhookCourier {
     settings: Webhook,
+    language: Language,
     addresses: Arc<Addresses>,
 }
 
@@ -58,7 +60,11 @@ impl WebhookCourier {
         {
             wrong("url", reason.to_owned());
         }
-        if findings.is_empty() { Ok(Self { settings: settings.clone(), addresses }) } else { Err(findings) }
+        if findings.is_empty() {
+            Ok(Self { settings: settings.clone(), language: receiver.language, addresses })
+        } else {
+            Err(findings)
+        }
     }
 
     async fn exchange(&self, entry: &Entry, body: &[u8]) -> Result<(), Failure> {
@@ -130,7 +136,7 @@ impl Courier for WebhookCourier {
     fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
         Ok(match self.settings.format {
             WebhookFormat::Generic => generic::body(&entry.notification, &self.addresses),
-            WebhookFormat::Pagerduty => pagerduty::body(&entry.notification, &self.addresses),
+            WebhookFormat::Pagerduty => pagerduty::body(&entry.notification, &self.addresses, self.language),
         })
     }
 

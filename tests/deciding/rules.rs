@@ -124,6 +124,7 @@ impl Judge {
             blind_after: Duration::from_secs(120),
             live_for: Duration::from_secs(30),
             dry_run: false,
+            chinese: false,
             guards: vec![guard],
         };
         Self { engine: Engine::new(settings), at: Timestamp::from_second(1_767_312_000).expect("2026-01-02T00:00:00Z") }

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::config::Links;
-use crate::engine::Notification;
+use crate::engine::{Language, Notification};
 use crate::notify::{Addresses, message};
 
 use super::receiver::{PATH, Page};
@@ -16,9 +16,11 @@ pub fn in_full(page: &Page) -> anyhow::Result<Vec<String>> {
         serde_json::from_str(&page.body).context("the page is no notification of Ripcord's")?;
     let body: Value = serde_json::from_str(&page.body).context("the page is no JSON")?;
     let link = |name: &str| body["links"][name].as_str().map(str::to_owned);
-    let addresses =
-        Addresses { links: Links { status: link("status"), runbook: link("runbook") }, ..Addresses::default() };
-    let mail = message::compose(&notification, &addresses);
+    let addresses = Addresses {
+        links: Links { status: link("status"), runbook: link("runbook"), dashboard: link("dashboard") },
+        ..Addresses::default()
+    };
+    let mail = message::compose(&notification, &addresses, Language::English);
 
     let mut lines = vec![
         String::new(),

@@ -1,7 +1,5 @@
 //! Whether those who are to be told can be reached.
 
-use std::collections::BTreeMap;
-
 use crate::config::Settings;
 use crate::notify::{self, Addresses};
 
@@ -17,9 +15,7 @@ pub(super) async fn look(settings: &Settings, send_test: bool) -> Vec<Check> {
     let mut checks: Vec<Check> =
         probed.into_iter().map(|(name, reached)| said(name, reached, "can be reached")).collect();
     if send_test {
-        let runbooks: BTreeMap<String, String> =
-            settings.guards.iter().filter_map(|g| Some((g.name.clone(), g.runbook.clone()?))).collect();
-        let sent = notify::send_test(&settings.receivers, Addresses { links: settings.links.clone(), runbooks }).await;
+        let sent = notify::send_test(&settings.receivers, Addresses::of_settings(settings)).await;
         checks.extend(sent.into_iter().map(|(name, sent)| said(format!("{name}: test"), sent, "accepted")));
     }
     checks

@@ -292,6 +292,7 @@ fn engine_settings(guards: &[config::Guard], evaluation: &config::Evaluation, st
         interval: step,
         blind_after: evaluation.blind_after,
         live_for: step * LIVE_TICKS,
+        chinese: false,
         dry_run: true,
         guards: guards.iter().map(|guard| guard.engine.clone()).collect(),
     }

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::{BASE, LoadOptions, check_errors, check_warnings, errors, load_texts, settings};
 use crate::config::{Channel, SecretFile, SmtpTls, WebhookFormat, WebhookUrl};
-use crate::engine::{Event, Severity};
+use crate::engine::{Event, Language, Severity};
 
 fn receiver(keys: &str) -> String {
     format!("receivers: {{new: {{{keys}}}}}")
@@ -60,6 +60,23 @@ fn a_webhook() {
         &webhook("url: 'https://hooks.slack.com/services/T0'"),
         "sends Ripcord's own JSON to hooks.slack.com, which takes only its own",
     )]);
+}
+
+#[test]
+fn the_language_is_the_receivers_own_or_the_general_one() {
+    let languages = |over: &str| settings(over).receivers.iter().map(|r| r.language).collect::<Vec<_>>();
+    let (en, zh) = (Language::English, Language::Chinese);
+    let two = "receivers: {a: {webhook: {url: 'http://x'}}, b: {webhook: {url: 'http://x'}, language: zh}}";
+    // The third is that of the small configuration all of this is put over.
+    assert_eq!(languages(two), [en, zh, en]);
+    assert_eq!(languages(&format!("language: zh\n{two}")), [zh, zh, zh]);
+    assert_eq!(languages(&format!("language: zh\n{}", two.replace("zh", "en"))), [zh, en, zh]);
+    assert!(settings(two).wants(zh) && !settings("language: en").wants(zh));
+    let hint = "is not known here; write one of these: en, zh";
+    check_errors(&[
+        ("language: de", &format!("language: \"de\" {hint}")),
+        (&receiver("webhook: {url: 'http://x'}, language: chinese"), "receivers.new.language: \"chinese\""),
+    ]);
 }
 
 #[test]

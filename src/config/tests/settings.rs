@@ -68,17 +68,19 @@ defaults:
                    data: {networking_mode: "${mode}", istio_percentage: "${percentage}"}}
   rollback: {percentages: [10, 0], rollout_timeout: 180s, verify: {within: 10m}, drift_watch: 10m}
 guards:
-  terminal: {runbook: "https://wiki.example/terminal"}
+  terminal: {runbook: "https://wiki.example/terminal", dashboard: "https://grafana.example/d/terminal"}
   db-adminer: {}
 receivers:
   oncall:
     webhook: {url_file: /etc/ripcord/oncall-url, format: pagerduty, secret_file: key, bearer_token_file: t, ca_file: c,
               timeout: 10s}
     events: {min_severity: critical, only: [rollback.started], guards: [terminal]}
+    language: zh
   sre:
     email: {smtp: {host: smtp.example, port: 587, tls: starttls, username: ripcord, password_file: p, ca_file: c, timeout: 30s},
             from: ripcord@example, to: [sre-team@sealos.io]}
-links: {status: "https://ripcord.example/", runbook: "https://wiki.example/"}
+language: en
+links: {status: "https://ripcord.example/", runbook: "https://wiki.example/", dashboard: "https://grafana.example/?g=${guard}"}
 heartbeat: {url_file: h, interval: 1m, timeout: 10s}
 state: {config_map: {namespace: sealos-system, name: ripcord-state}}
 leader_election: {lease: {namespace: sealos-system, name: ripcord}, lease_duration: 15s}

@@ -138,7 +138,8 @@ pub(super) fn links(field: &Field<raw::Links>, problems: &mut Problems) -> Optio
         Field::Given(at) => {
             let status = link(&at.value.status, problems);
             let runbook = link(&at.value.runbook, problems);
-            Some(Links { status: status?, runbook: runbook? })
+            let dashboard = link(&at.value.dashboard, problems);
+            Some(Links { status: status?, runbook: runbook?, dashboard: dashboard? })
         }
     }
 }

@@ -56,6 +56,7 @@ fn guard(
     let steps = steps::steps(&g.traffic, &at.path, &vars, problems);
     let rollback = rollback::rollback(&g.rollback, &at.path, problems);
     let runbook = addresses::link(&g.runbook, problems);
+    let dashboard = addresses::link(&g.dashboard, problems);
     stages::check(&g.stages, g.triggers.value(), problems);
     let metrics = selectors::metric_names(&g.metrics, problems);
     let names = metrics.flatten().unwrap_or(MetricNames::Istio);
@@ -87,6 +88,7 @@ fn guard(
             rollout_timeout: rollback.rollout_timeout,
             vars: vars.own.clone(),
             runbook: runbook?,
+            dashboard: dashboard?,
         })
     })();
     (guard, steps)

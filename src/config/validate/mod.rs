@@ -22,6 +22,8 @@ mod weights;
 
 use std::net::SocketAddr;
 
+use crate::engine::Language;
+
 use super::field::{Field, Read, unknown_key};
 use super::node::Node;
 use super::path::Path;
@@ -32,12 +34,13 @@ use super::units::say;
 use super::{Evaluation, Http, LoadOptions, Readiness, Settings, defaults};
 
 /// The keys at the top, for the suggestions.
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     "prometheus",
     "evaluation",
     "defaults",
     "guards",
     "receivers",
+    "language",
     "links",
     "http",
     "heartbeat",
@@ -73,7 +76,8 @@ pub(super) fn settings(
     // Where the interval is wrong, the guards are looked at with the default one, so that their errors are said too.
     let interval = evaluation.as_ref().map_or(defaults::INTERVAL, |e| e.interval);
     let guards = guards::guards(&raw, interval, problems);
-    let receivers = receivers::receivers(&raw, options, problems);
+    let language = language(&raw.language, problems);
+    let receivers = receivers::receivers(&raw, language.unwrap_or_default(), options, problems);
     let http = http(&raw.http, options, problems);
     let links = addresses::links(&raw.links, problems);
     let heartbeat = heartbeat::heartbeat(&raw.heartbeat, interval, options, problems);
@@ -85,6 +89,7 @@ pub(super) fn settings(
         evaluation: evaluation?,
         guards: guards?,
         receivers: receivers?,
+        language: language?,
         http: http?,
         links: links?,
         heartbeat: heartbeat?,
@@ -165,6 +170,12 @@ fn http(field: &Field<raw::Http>, options: LoadOptions, problems: &mut Problems)
     };
     let token_file = addresses::secret(&written.token_file, options, problems);
     Some(Http { listen: listen?, token_file: token_file? })
+}
+
+/// A language; English where none is written.
+fn language(field: &Field<String>, problems: &mut Problems) -> Option<Language> {
+    let words = Language::ALL.map(|language| (language.as_str(), language));
+    choose(field, &words, problems).map(Option::unwrap_or_default)
 }
 
 /// Chooses by word.

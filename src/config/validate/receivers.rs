@@ -12,7 +12,7 @@ use crate::config::{
     BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, Webhook, WebhookFormat,
     WebhookUrl, defaults, is_loopback_host,
 };
-use crate::engine::{Event, Severity};
+use crate::engine::{Event, Language, Severity};
 
 use super::triggers::SEVERITIES;
 use super::{addresses, choose, names};
@@ -43,7 +43,12 @@ const EVENTS: [Event; 18] = [
 const LATER_FORMATS: [&str; 6] = ["alertmanager", "slack", "feishu", "dingtalk", "wecom", "template"];
 
 /// Validates all receivers.
-pub(super) fn receivers(raw: &raw::Root, options: LoadOptions, problems: &mut Problems) -> Option<Vec<Receiver>> {
+pub(super) fn receivers(
+    raw: &raw::Root,
+    language: Language,
+    options: LoadOptions,
+    problems: &mut Problems,
+) -> Option<Vec<Receiver>> {
     let named = match &raw.receivers {
         Field::Wrong => return None,
         Field::Given(at) if !at.value.0.is_empty() => &at.value,
@@ -54,7 +59,7 @@ pub(super) fn receivers(raw: &raw::Root, options: LoadOptions, problems: &mut Pr
     };
     let guards: Vec<&str> = raw.guards.value().map(|g| g.0.keys().map(String::as_str).collect()).unwrap_or_default();
     let receivers: Vec<Receiver> =
-        named.given().filter_map(|(name, at)| receiver(name, at, &guards, options, problems)).collect();
+        named.given().filter_map(|(name, at)| receiver(name, at, &guards, language, options, problems)).collect();
     (receivers.len() == named.0.len()).then_some(receivers)
 }
 
@@ -62,6 +67,7 @@ fn receiver(
     name: &str,
     at: &At<raw::Receiver>,
     guards: &[&str],
+    general: Language,
     options: LoadOptions,
     problems: &mut Problems,
 ) -> Option<Receiver> {
@@ -82,7 +88,11 @@ fn receiver(
         }
     };
     let filter = filter(&at.value.events, guards, problems);
-    Some(Receiver { name: name.to_owned(), channel: channel?, filter: filter? })
+    let language = match &at.value.language {
+        Field::Missing => Some(general),
+        own => super::language(own, problems),
+    };
+    Some(Receiver { name: name.to_owned(), channel: channel?, filter: filter?, language: language? })
 }
 
 fn filter(field: &Field<raw::Events>, guards: &[&str], problems: &mut Problems) -> Option<Filter> {

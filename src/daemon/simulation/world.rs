@@ -289,6 +289,7 @@ impl World {
             blind_after: Duration::from_secs(120),
             live_for: Duration::from_secs(2 * INTERVAL + 5),
             dry_run: false,
+            chinese: false,
             guards: vec![GuardSettings {
                 name: GUARD.to_owned(),
                 triggers: vec![

@@ -204,6 +204,7 @@ impl Guard {
                 trigger: None,
                 rollback: None,
                 dry_run: false,
+                chinese: None,
             },
         }
     }

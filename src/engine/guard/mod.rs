@@ -81,6 +81,7 @@ pub(super) struct Rules {
     pub interval: Duration,
     pub live_for: Duration,
     pub dry_run: bool,
+    pub chinese: bool,
 }
 
 /// A guard's pause.

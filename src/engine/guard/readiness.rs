@@ -138,6 +138,7 @@ impl Unready {
             trigger: None,
             rollback: None,
             dry_run: rules.dry_run,
+            chinese: None,
         }
     }
 

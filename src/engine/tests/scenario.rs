@@ -105,7 +105,14 @@ pub fn guard(name: &str, triggers: Vec<TriggerSettings>) -> GuardSettings {
 
 /// Two unknown minutes make blind; a live tick may be 30 s old.
 pub fn settings(guards: Vec<GuardSettings>) -> Settings {
-    Settings { interval: INTERVAL, blind_after: seconds(120), live_for: seconds(30), dry_run: false, guards }
+    Settings {
+        interval: INTERVAL,
+        blind_after: seconds(120),
+        live_for: seconds(30),
+        dry_run: false,
+        chinese: true,
+        guards,
+    }
 }
 
 /// One guard with the error rate alone.

@@ -7,14 +7,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::config::{BasicAuth, Email, SmtpTls};
 use crate::notify::testing::smtp::{Mailbox, Recipient, USER, take_and_never_say_goodbye};
 use crate::notify::testing::tls::Pki;
-use crate::notify::testing::{email, email_receiver, install_crypto, links, next, notification, runbooks, secret};
+use crate::notify::testing::{addresses, email, email_receiver, install_crypto, next, notification, secret};
 use crate::notify::{DeliveryEvent, Outbox};
 
 fn start(email: Email) -> (Outbox, UnboundedReceiver<DeliveryEvent>) {
     install_crypto();
     let (report, events) = unbounded_channel();
     let receivers = [email_receiver("sre", email)];
-    let outbox = Outbox::start(&receivers, links(), runbooks(), report, Arc::new(|| true)).unwrap();
+    let outbox = Outbox::start(&receivers, addresses(), report, Arc::new(|| true)).unwrap();
     (outbox, events)
 }
 
@@ -179,7 +179,7 @@ async fn what_cannot_work_is_said_at_the_start() {
     settings.smtp.login = Some(login(&pki, "p"));
     settings.from = "\r\n".to_owned();
     let (report, _events) = unbounded_channel();
-    let findings = Outbox::start(&[email_receiver("sre", settings)], links(), runbooks(), report, Arc::new(|| true));
+    let findings = Outbox::start(&[email_receiver("sre", settings)], addresses(), report, Arc::new(|| true));
     let paths: Vec<String> = findings.err().unwrap().into_iter().map(|f| f.path).collect();
     assert_eq!(paths, ["receivers.sre.email.from", "receivers.sre.email.to[1]", "receivers.sre.email.smtp.tls"]);
 }

@@ -1,6 +1,5 @@
 //! On paused time: no sockets, couriers that do as they are told.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 use crate::config::{Finding, Receiver, SmtpTls};
 use crate::engine::{Notification, Severity};
 use crate::notify::courier::{Courier, Failure};
-use crate::notify::testing::{addresses, email, email_receiver, links, notification, webhook_receiver};
+use crate::notify::testing::{addresses, email, email_receiver, notification, webhook_receiver};
 use crate::notify::{Contents, DeliveryEvent, Entry, MAX_QUEUE, Outbox, Permit};
 
 /// What a try comes to.
@@ -326,14 +325,14 @@ async fn a_reload_keeps_the_queues_of_those_that_stay() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     while events.try_recv().is_ok() {}
 
-    let refused = outbox.reconfigure(&[hook("stays"), hook("impossible")], links(), BTreeMap::new());
+    let refused = outbox.reconfigure(&[hook("stays"), hook("impossible")], addresses());
     assert_eq!(refused.unwrap_err()[0].path, "receivers.impossible");
     assert_eq!(outbox.depths().len(), 3, "nothing changes on an error");
 
     world.becomes(|_, _| Outcome::Accept);
     let after = [mail("sre", &["b@example.org", "c@example.org"]), hook("new"), hook("stays")];
     let reloaded = world.began.elapsed();
-    outbox.reconfigure(&after, links(), BTreeMap::new()).unwrap();
+    outbox.reconfigure(&after, addresses()).unwrap();
     settle().await;
     let (mut accepted, mut dropped) = (vec![], vec![]);
     while let Ok(event) = events.try_recv() {
@@ -366,7 +365,7 @@ async fn a_receiver_that_is_reached_in_another_way_loses_nothing() {
     outbox.put(&notification("1"), 0);
     outbox.put(&notification("2"), 0);
     settle().await;
-    outbox.reconfigure(&[mail("sre", &["a@example.org"])], links(), BTreeMap::new()).unwrap();
+    outbox.reconfigure(&[mail("sre", &["a@example.org"])], addresses()).unwrap();
     for id in ["1/sre/a@example.org", "2/sre/a@example.org"] {
         let event = next_outcome(&mut events).await;
         assert!(matches!(&event, DeliveryEvent::Accepted { id: i, .. } if i == id), "{event:?}");

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::config::{
     Channel, Email, Filter, Links, Receiver, SecretFile, Smtp, SmtpTls, Webhook, WebhookFormat, WebhookUrl,
 };
-use crate::engine::{Event, Notification, RollbackFacts, Severity, StepReport, StepResult, TriggerFacts};
+use crate::engine::{Event, Language, Notification, RollbackFacts, Severity, StepReport, StepResult, TriggerFacts};
 
 use super::{Addresses, DeliveryEvent};
 
@@ -53,24 +53,26 @@ pub(super) fn notification(id: &str) -> Notification {
             error: Some("one replica is slow".to_owned()),
         }),
         dry_run: false,
+        chinese: None,
     }
 }
 
 pub(super) fn links() -> Links {
-    Links { status: Some("https://ripcord.example/".to_owned()), runbook: Some("https://runbooks.example/".to_owned()) }
-}
-
-pub(super) fn runbooks() -> BTreeMap<String, String> {
-    BTreeMap::from([("terminal".to_owned(), "https://runbooks.example/terminal".to_owned())])
+    Links {
+        status: Some("https://ripcord.example/".to_owned()),
+        runbook: Some("https://runbooks.example/".to_owned()),
+        dashboard: Some("https://grafana.example/d/ripcord?var-guard=${guard}".to_owned()),
+    }
 }
 
 pub(super) fn addresses() -> Addresses {
-    Addresses { links: links(), runbooks: runbooks() }
+    let runbooks = BTreeMap::from([("terminal".to_owned(), "https://runbooks.example/terminal".to_owned())]);
+    Addresses { links: links(), runbooks, dashboards: BTreeMap::new() }
 }
 
 fn receiver(name: &str, channel: Channel) -> Receiver {
     let filter = Filter { min_severity: Severity::Info, events: vec![], guards: vec![] };
-    Receiver { name: name.to_owned(), channel, filter }
+    Receiver { name: name.to_owned(), channel, filter, language: Language::English }
 }
 
 pub(super) fn webhook(url: &str) -> Webhook {

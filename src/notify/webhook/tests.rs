@@ -9,7 +9,7 @@ use crate::config::{Channel, Receiver, Webhook, WebhookFormat, WebhookUrl};
 use crate::notify::signature::hex;
 use crate::notify::testing::http::{Answer, Server};
 use crate::notify::testing::tls::Pki;
-use crate::notify::testing::{install_crypto, links, next, notification, runbooks, secret, webhook, webhook_receiver};
+use crate::notify::testing::{addresses, install_crypto, next, notification, secret, webhook, webhook_receiver};
 use crate::notify::{DeliveryEvent, Outbox};
 
 /// A path that is a secret, as those of most chat services are.
@@ -24,7 +24,7 @@ fn receiver(webhook: Webhook) -> Receiver {
 fn start(receivers: &[Receiver]) -> (Outbox, UnboundedReceiver<DeliveryEvent>) {
     install_crypto();
     let (report, events) = unbounded_channel();
-    let outbox = Outbox::start(receivers, links(), runbooks(), report, Arc::new(|| true)).unwrap();
+    let outbox = Outbox::start(receivers, addresses(), report, Arc::new(|| true)).unwrap();
     (outbox, events)
 }
 
@@ -265,7 +265,7 @@ async fn what_cannot_work_is_said_at_the_start() {
     let mut pagerduty = webhook("ftp://example.com/s3cr3t");
     pagerduty.format = WebhookFormat::Pagerduty;
     let (report, _events) = unbounded_channel();
-    let findings = Outbox::start(&[receiver(pagerduty)], links(), runbooks(), report, Arc::new(|| true)).err().unwrap();
+    let findings = Outbox::start(&[receiver(pagerduty)], addresses(), report, Arc::new(|| true)).err().unwrap();
     let said: Vec<(&str, &str)> = findings.iter().map(|f| (f.path.as_str(), f.message.as_str())).collect();
     assert_eq!(said, [("receivers.oncall.webhook.url", "the URL must begin with https:// or http://"),]);
 }

@@ -269,6 +269,7 @@ impl Judge {
             blind_after: settings.evaluation.blind_after,
             live_for: interval,
             dry_run: false,
+            chinese: false,
             guards: settings.guards.iter().map(|guard| guard.engine.clone()).collect(),
         });
         let plan = Plan::new(&settings.guards);

@@ -1,0 +1,102 @@
+//! The languages that people are told in.
+
+use serde::{Deserialize, Serialize};
+
+use super::action::{Notification, TriggerFacts};
+
+/// A language that people are told in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Language {
+    /// English: what machines, logs and timelines have, and everybody who says nothing.
+    #[default]
+    English,
+    /// Chinese, in simplified characters.
+    Chinese,
+}
+
+impl Language {
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
+    /// The language as a configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// The language as the web and mail name it (BCP 47).
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh-CN",
+        }
+    }
+}
+
+/// What a notification says in Chinese.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chinese {
+    /// One line that says all that matters.
+    pub summary: String,
+    /// What the reader should do now.
+    pub advice: String,
+    /// The words of the trigger, where the notification has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<TriggerWords>,
+}
+
+/// What is said of a trigger's numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerWords {
+    /// The trigger's name as people call it.
+    pub label: String,
+    /// The value.
+    pub text: String,
+    /// The threshold.
+    pub threshold_text: String,
+    /// Where the baseline comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_source: Option<String>,
+}
+
+impl Notification {
+    /// The one line that says all that matters. In English where it is not there in that language: one that was made before somebody
+    /// wanted it, say.
+    pub fn summary_in(&self, language: Language) -> &str {
+        self.in_chinese(language).map_or(&self.summary, |chinese| &chinese.summary)
+    }
+
+    /// What the reader should do now; in English as above.
+    pub fn advice_in(&self, language: Language) -> &str {
+        self.in_chinese(language).map_or(&self.advice, |chinese| &chinese.advice)
+    }
+
+    /// What is said of the trigger's numbers; in English as above.
+    pub fn trigger_in(&self, language: Language) -> Option<TriggerWords> {
+        let trigger = self.trigger.as_ref()?;
+        let chinese = self.in_chinese(language).and_then(|chinese| chinese.trigger.clone());
+        Some(chinese.unwrap_or_else(|| trigger.words()))
+    }
+
+    /// The language that it is told in to somebody who wants this one.
+    pub fn told_in(&self, language: Language) -> Language {
+        if self.in_chinese(language).is_some() { language } else { Language::English }
+    }
+
+    fn in_chinese(&self, language: Language) -> Option<&Chinese> {
+        self.chinese.as_deref().filter(|_| language == Language::Chinese)
+    }
+}
+
+impl TriggerFacts {
+    fn words(&self) -> TriggerWords {
+        TriggerWords {
+            label: self.name.clone(),
+            text: self.text.clone(),
+            threshold_text: self.threshold_text.clone(),
+            baseline_source: self.baseline_source.clone(),
+        }
+    }
+}
