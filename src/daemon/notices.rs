@@ -21,6 +21,7 @@ fn notice(event: Event, summary: String, now: Timestamp) -> Notification {
         advice: "Nothing.".to_owned(),
         trigger: None,
         rollback: None,
+        next: None,
         dry_run: false,
         chinese: None,
     }

@@ -170,6 +170,7 @@ fn notification(
         advice,
         trigger: None,
         rollback: None,
+        next: None,
         dry_run: false,
         chinese: None,
     }

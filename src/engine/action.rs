@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::GuardState;
 use super::input::{StepReport, Unknown};
-use super::language::Chinese;
+use super::language::{Chinese, Language};
+use super::telling::{Movement, Said};
 
 /// One thing for the daemon to do. The order in the returned list is the order to begin them in.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +42,20 @@ impl Action {
         notification.dry_run = true;
         notification.severity = notification.severity.min(Severity::Warning);
         notification.summary.insert_str(0, DRY_RUN);
-        notification.advice = "Nothing: this is a dry run, and nothing is changed.".to_owned();
+        let said = Said::WouldHaveRolledBack { way: Movement { from: None, to: 0 } };
+        notification.advice = said.words("", Language::English).advice;
+        notification.next = None;
+        if let Some(chinese) = &mut notification.chinese {
+            chinese.summary.insert_str(0, DRY_RUN);
+            chinese.advice = said.words("", Language::Chinese).advice;
+        }
+    }
+
+    /// Nobody wants it.
+    pub(super) fn leave_chinese_out(&mut self) {
+        if let Self::Notify(notification) = self {
+            notification.chinese = None;
+        }
     }
 
     /// What is begun first. The journal comes before what it must outlive, and no change waits for a page.
@@ -108,6 +122,9 @@ pub struct Notification {
     pub trigger: Option<TriggerFacts>,
     /// The rollback that it is about.
     pub rollback: Option<RollbackFacts>,
+    /// What Ripcord does next by itself, where something depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
     /// Whether nothing was really changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -151,6 +168,36 @@ pub struct RollbackFacts {
     /// What went wrong, where something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// What Ripcord does next by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Next {
+    /// It checks whether the rollback helped.
+    Verify {
+        /// How long the triggers have to become clear after the change, in seconds.
+        within_seconds: f64,
+    },
+    /// It tries again.
+    Retry {
+        /// After how long, in seconds; later tries wait longer.
+        in_seconds: f64,
+    },
+    /// It takes the next rung of the ladder.
+    Rung {
+        /// The share that it goes to, in percent.
+        percentage: u8,
+    },
+    /// Nothing, until a person re-arms the guard.
+    Rearm,
+    /// Nothing, until then or until a person resumes the guard.
+    Resume {
+        /// When the pause ends.
+        until: Timestamp,
+    },
+    /// Nothing but to tell when it is over.
+    Tell,
 }
 
 /// How urgent a notification is. Ordered: `Info < Warning < Critical`.

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Event, Severity};
-use super::blindness::{Story, named, page};
+use super::blindness::{Story, page};
 use super::guard::{Guard, GuardState, Trigger};
 use super::incident;
 use super::settings::BaselineSource;
-use super::words;
+use super::telling::{Said, TooOld};
 
 /// The story of baselines that are too old, while it goes on.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -36,14 +36,14 @@ impl Ageing {
         let (mut old, mut news) = (BTreeMap::<String, BTreeSet<String>>::new(), Vec::new());
         for guard in guards {
             for trigger in &guard.triggers {
-                let Some(text) = too_old(trigger, now) else { continue };
+                let Some(too_old) = too_old(guard.name(), trigger, now) else { continue };
                 let (name, of) = (guard.name().to_owned(), trigger.settings.name.clone());
                 if !self.told.get(&name).is_some_and(|told| told.contains(&of)) {
                     // Nobody is told of a guard that a person has paused, until that is over.
                     if guard.state == GuardState::Paused {
                         continue;
                     }
-                    news.push((name.clone(), text));
+                    news.push(too_old);
                 }
                 old.entry(name).or_default().insert(of);
             }
@@ -54,28 +54,26 @@ impl Ageing {
         }
         if !news.is_empty() {
             let story = self.story.get_or_insert_with(|| Story::begin(incident::id("watchdog-old-baselines", now)));
-            let mut guards: Vec<_> = news.iter().map(|(guard, _)| guard.clone()).collect();
+            let mut guards: Vec<_> = news.iter().map(|old: &TooOld| old.guard.clone()).collect();
             guards.dedup();
-            let all = named(news.iter().map(|(guard, text)| format!("{guard}: {text}")), "; ");
-            let advice = "Record it anew while the service is well: ripcord baseline record. Until then the old one is compared with.";
-            let page = page(story, Event::WatchdogNotReady, Severity::Warning, guards, all, advice, now);
+            let said = Said::BaselinesTooOld(news);
+            let page = page(story, Event::WatchdogNotReady, Severity::Warning, guards, &said, now);
             actions.extend([Action::Journal, Action::Notify(page)]);
         } else if self.told.is_empty()
             && let Some(mut story) = self.story.take()
         {
-            let text = "no recorded baseline is too old any more".to_owned();
-            let page = page(&mut story, Event::WatchdogReady, Severity::Warning, Vec::new(), text, "Nothing.", now);
+            let (none, said) = (Vec::new(), Said::BaselinesFresh);
+            let page = page(&mut story, Event::WatchdogReady, Severity::Warning, none, &said, now);
             actions.extend([Action::Journal, Action::Notify(page)]);
         }
         actions
     }
 }
 
-/// `the baseline of latency P95 is 41d old (at most 30d)`, where it is too old.
-fn too_old(trigger: &Trigger, now: Timestamp) -> Option<String> {
+/// Its recorded baseline, where it is too old.
+fn too_old(guard: &str, trigger: &Trigger, now: Timestamp) -> Option<TooOld> {
     let Some(BaselineSource::Recorded { max_age, .. }) = &trigger.settings.baseline else { return None };
     let age = trigger.settings.in_use(&trigger.recorded)?.age(now);
-    let label = words::label(&trigger.settings);
-    (age > *max_age)
-        .then(|| format!("the baseline of {label} is {} old (at most {})", words::period(age), words::period(*max_age)))
+    let old = || TooOld { guard: guard.to_owned(), settings: trigger.settings.for_words(), age, max_age: *max_age };
+    (age > *max_age).then(old)
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, Event, Notification, Severity};
+use super::action::{Action, Event, Next, Notification, Severity};
 use super::guard::{Guard, GuardState, Trigger};
 use super::incident;
 use super::input::Unknown;
+use super::language::Language;
 use super::settings::TriggerAction;
+use super::telling::{Said, Unseen, Words};
 use super::trigger::{Verdict, since};
-use super::words;
 
 /// The stories of not seeing that are going on, one per severity.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -35,13 +36,6 @@ impl Story {
     pub fn begin(id: String) -> Self {
         Self { id, pages: 0 }
     }
-}
-
-/// A trigger that has been unknown for too long.
-struct Found {
-    guard: String,
-    trigger: String,
-    reason: String,
 }
 
 /// How urgent it is that this trigger does not see; `None` when it is to be expected.
@@ -95,7 +89,7 @@ impl Blindness {
         now: Timestamp,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
-        let mut newly: BTreeMap<Severity, Vec<Found>> = BTreeMap::new();
+        let mut newly: BTreeMap<Severity, Vec<Unseen>> = BTreeMap::new();
         let mut still: BTreeSet<Severity> = BTreeSet::new();
         for (guard, took) in guards.iter_mut().zip(took) {
             let share = guard.share.as_ref().ok().copied();
@@ -113,8 +107,8 @@ impl Blindness {
                     if trigger.goes_dark(not_seen.as_ref().map(|n| n.0), at, blind_after, paused)
                         && let Some((severity, unknown)) = not_seen
                     {
-                        let (trigger, reason) = (words::label(&trigger.settings), unknown.to_string());
-                        newly.entry(severity).or_default().push(Found { guard: name.clone(), trigger, reason });
+                        let settings = trigger.settings.for_words();
+                        newly.entry(severity).or_default().push(Unseen { guard: name.clone(), settings, unknown });
                     }
                 }
                 still.extend(trigger.blind);
@@ -123,82 +117,35 @@ impl Blindness {
                 }
             }
         }
-        for (severity, found) in newly {
+        for (severity, unseen) in newly {
             let story = self
                 .stories
                 .entry(severity)
                 .or_insert_with(|| Story::begin(incident::id(&format!("watchdog-blind-{}", severity.as_str()), at)));
             actions.push(Action::Journal);
-            actions.push(Action::Notify(blind(story, severity, &found, blind_after, now)));
+            let mut guards: Vec<_> = unseen.iter().map(|unseen| unseen.guard.clone()).collect();
+            guards.dedup();
+            let said = Said::Blind { quiet: severity == Severity::Info, after: blind_after, unseen };
+            actions.push(Action::Notify(page(story, Event::WatchdogBlind, severity, guards, &said, now)));
         }
         let over: Vec<_> = self.stories.keys().filter(|s| !still.contains(s)).copied().collect();
         for severity in over {
             let Some(mut story) = self.stories.remove(&severity) else { continue };
             actions.push(Action::Journal);
-            actions.push(Action::Notify(page(
-                &mut story,
-                Event::WatchdogSees,
-                severity,
-                Vec::new(),
-                "Ripcord sees again: every trigger that was unknown is known".to_owned(),
-                "Nothing.",
-                now,
-            )));
+            let page = page(&mut story, Event::WatchdogSees, severity, Vec::new(), &Said::Sees, now);
+            actions.push(Action::Notify(page));
         }
         actions
     }
 }
 
-/// Reasons and guards that a page names; the rest is counted.
-const NAMED: usize = 5;
-
-fn blind(story: &mut Story, severity: Severity, found: &[Found], after: Duration, now: Timestamp) -> Notification {
-    let mut guards: Vec<_> = found.iter().map(|f| f.guard.clone()).collect();
-    guards.dedup();
-    // What fails for one reason is said once: with Prometheus gone, everything does.
-    let mut reasons: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
-    for f in found {
-        reasons.entry(&f.reason).or_default().entry(&f.guard).or_default().push(&f.trigger);
-    }
-    let named = named(
-        reasons.iter().map(|(reason, guards)| {
-            let guards =
-                named(guards.iter().map(|(guard, triggers)| format!("{guard} ({})", triggers.join(", "))), ", ");
-            format!("{reason}: {guards}")
-        }),
-        "; ",
-    );
-    let after = words::duration(after);
-    let (what, advice) = match severity {
-        Severity::Info => (
-            format!("too little traffic to tell for {after}"),
-            "Nothing: there is too little traffic to decide by. Ripcord decides again as soon as there is more.",
-        ),
-        _ => (
-            format!("Ripcord is blind for {after}"),
-            "Look at Prometheus and at what it scrapes: until this is mended, nothing that is named here is rolled back.",
-        ),
-    };
-    page(story, Event::WatchdogBlind, severity, guards, format!("{what}: {named}"), advice, now)
-}
-
-/// The first few, and how many more there are.
-pub(super) fn named(all: impl ExactSizeIterator<Item = String>, between: &str) -> String {
-    let more = all.len().saturating_sub(NAMED);
-    let mut text = all.take(NAMED).collect::<Vec<_>>().join(between);
-    if more > 0 {
-        text.push_str(&format!("{between}and {more} more"));
-    }
-    text
-}
-
+/// A page about what can or cannot be seen, or is compared with, of several guards.
 pub(super) fn page(
     story: &mut Story,
     event: Event,
     severity: Severity,
     guards: Vec<String>,
-    summary: String,
-    advice: &str,
+    said: &Said,
     now: Timestamp,
 ) -> Notification {
     story.pages += 1;
@@ -206,6 +153,9 @@ pub(super) fn page(
         [only] => (Some(only.clone()), Vec::new()),
         _ => (None, guards),
     };
+    let of = guard.as_deref().unwrap_or_default();
+    let Words { summary, advice } = said.words(of, Language::English);
+    let chinese = said.in_chinese(of, None);
     Notification {
         id: format!("{}.{}", story.id, story.pages),
         event,
@@ -215,10 +165,11 @@ pub(super) fn page(
         guards,
         incident: Some(story.id.clone()),
         summary,
-        advice: advice.to_owned(),
+        advice,
         trigger: None,
         rollback: None,
+        next: matches!(event, Event::WatchdogBlind | Event::WatchdogNotReady).then_some(Next::Tell),
         dry_run: false,
-        chinese: None,
+        chinese,
     }
 }

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Event, Notification, RollbackFacts, Severity, TriggerFacts};
+use super::action::{Event, Next, Notification, RollbackFacts, Severity, TriggerFacts};
 use super::input::{Drift, SavedObject, StepReport, StepResult};
+use super::language::{Language, TriggerWords};
+use super::telling::{self, Facts, Movement, Said, Words};
 use super::words;
 
 /// The first lines of a timeline that are kept for ever: how it began, and the first failures.
@@ -33,6 +35,9 @@ pub struct Incident {
     pub reason: String,
     /// The triggers that fired, with their numbers at that moment.
     pub triggers: Vec<TriggerFacts>,
+    /// Their words in Chinese, where somebody wanted them then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) words: Vec<TriggerWords>,
     /// The share at the trip; absent when the cluster could not be read.
     pub from_percentage: Option<u8>,
     /// The share that the present rung goes to.
@@ -123,11 +128,13 @@ pub struct TimelineEntry {
 }
 
 /// What to say in a page of an incident.
-pub(super) struct Page<'a> {
+pub(super) struct Page {
     pub event: Event,
     pub severity: Severity,
-    pub summary: String,
-    pub advice: &'a str,
+    pub said: Said,
+    /// A trigger's present numbers; those of the trip, where absent.
+    pub facts: Option<Facts>,
+    pub next: Option<Next>,
     pub dry_run: bool,
 }
 
@@ -144,8 +151,10 @@ impl Incident {
         at: Timestamp,
         kind: IncidentKind,
         reason: String,
-        triggers: Vec<TriggerFacts>,
+        fired: Vec<Facts>,
     ) -> Self {
+        let words = fired.iter().filter_map(|fired| fired.words.clone()).collect();
+        let triggers = fired.into_iter().map(|fired| fired.facts).collect();
         Self {
             id,
             guard: guard.to_owned(),
@@ -154,6 +163,7 @@ impl Incident {
             kind,
             reason,
             triggers,
+            words,
             from_percentage: None,
             to_percentage: 0,
             attempt: 0,
@@ -183,7 +193,7 @@ impl Incident {
     /// The incident as everybody may see it: of the objects that were saved only their names.
     pub(super) fn shown(&self) -> Self {
         let names = self.snapshot.iter().map(|o| SavedObject { object: o.object.clone(), yaml: String::new() });
-        Self { snapshot: names.collect(), ..self.clone() }
+        Self { snapshot: names.collect(), words: Vec::new(), ..self.clone() }
     }
 
     /// Keeps objects as they were before the change. What is kept already stays: it is the older.
@@ -256,9 +266,14 @@ impl Incident {
     /// A page of this incident, and the timeline's entry for it. Its id is the incident's with a number that counts its pages, and the
     /// event: a page that went out although it could not be written is not known after a crash, and its number comes again. Another
     /// event must not pass for its repetition then.
-    pub(super) fn page(&mut self, at: Timestamp, page: Page<'_>) -> Notification {
+    pub(super) fn page(&mut self, at: Timestamp, page: Page) -> Notification {
         self.pages += 1;
-        self.note(at, page.summary.clone());
+        let Words { summary, advice } = page.said.words(&self.guard, Language::English);
+        self.note(at, &summary);
+        let (trigger, words) = match page.facts {
+            Some(Facts { facts, words }) => (Some(facts), words),
+            None => (self.triggers.first().cloned(), self.words.first().cloned()),
+        };
         Notification {
             id: format!("{}.{}-{}", self.id, self.pages, page.event.as_str()),
             event: page.event,
@@ -267,12 +282,13 @@ impl Incident {
             guard: Some(self.guard.clone()),
             guards: Vec::new(),
             incident: Some(self.id.clone()),
-            summary: page.summary,
-            advice: page.advice.to_owned(),
-            trigger: self.triggers.first().cloned(),
+            summary,
+            advice,
+            trigger,
             rollback: (self.kind == IncidentKind::Rollback).then(|| self.rollback_facts()),
+            next: page.next,
             dry_run: page.dry_run,
-            chinese: None,
+            chinese: page.said.in_chinese(&self.guard, words),
         }
     }
 
@@ -285,11 +301,13 @@ impl Incident {
         }
     }
 
+    /// The move.
+    pub(super) fn way(&self) -> Movement {
+        Movement { from: self.from_percentage, to: self.to_percentage }
+    }
+
     /// The move in words: `25 % -> 0 %`.
     pub(super) fn movement(&self) -> String {
-        match self.from_percentage {
-            Some(from) => format!("{from} % -> {} %", self.to_percentage),
-            None => format!("to {} % (the present share is not known)", self.to_percentage),
-        }
+        telling::movement(self.way())
     }
 }

@@ -7,7 +7,7 @@
 //! - `language`: the languages that people are told in
 //! - `recorded`: baselines that were taken from the past; `ageing`: which of them are too old
 //! - `memory`: what an engine remembers, so that another can go on; `fingerprint`: whether a trigger is still the same
-//! - `status`: what it would say of itself; `words`: how numbers are said
+//! - `status`: what it would say of itself; `telling`: what a page says, as data and in both languages; `words`: how numbers are said
 
 mod action;
 mod ageing;
@@ -24,6 +24,7 @@ mod memory;
 mod recorded;
 mod settings;
 mod status;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod trigger;
@@ -33,7 +34,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use action::{Action, ChangeOrder, Event, Notification, Record, RollbackFacts, Severity, TriggerFacts, Withheld};
+pub use action::{
+    Action, ChangeOrder, Event, Next, Notification, Record, RollbackFacts, Severity, TriggerFacts, Withheld,
+};
 pub use guard::{GuardState, Watched};
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
 pub use input::{
@@ -96,6 +99,7 @@ impl Engine {
     /// changed and everybody knows.
     pub fn replay(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
         let mut actions = self.decide(input, now);
+        actions.iter_mut().for_each(Action::leave_chinese_out);
         in_order(&mut actions);
         actions
     }
@@ -173,6 +177,9 @@ impl Engine {
     fn in_order(&self, mut actions: Vec<Action>) -> Vec<Action> {
         if self.rules.dry_run {
             actions.iter_mut().for_each(Action::mark_dry_run);
+        }
+        if !self.rules.chinese {
+            actions.iter_mut().for_each(Action::leave_chinese_out);
         }
         in_order(&mut actions);
         actions

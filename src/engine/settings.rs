@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::Severity;
+use super::action::{Next, Severity};
 
 /// The engine's settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,13 @@ pub struct RollbackSettings {
     pub drift_watch: Duration,
     /// The names of the steps, as `deployment_env sealos-system/terminal-controller`.
     pub steps: Vec<String>,
+}
+
+impl RollbackSettings {
+    /// What comes after the change.
+    pub(super) fn next(&self) -> Option<Next> {
+        Some(Next::Verify { within_seconds: self.verify_within.as_secs_f64() })
+    }
 }
 
 /// One trigger.

@@ -193,23 +193,36 @@ impl TriggerSettings {
         worst.map_or_else(|| Assessment::nothing(self.levels.threshold), |(_, assessment)| assessment)
     }
 
-    /// The verdict on a reading of `at` by data younger than `since` alone.
-    pub fn assess_since(&self, reading: &Reading, share: Option<u8>, at: Timestamp, since: Timestamp) -> Verdict {
+    /// What a reading of `at` says by data younger than `since` alone.
+    pub fn assess_since(&self, reading: &Reading, share: Option<u8>, at: Timestamp, since: Timestamp) -> Assessment {
         let reaches = |window: Duration| back(at, window) >= since;
         if reaches(self.window) {
-            return self.assess(reading, share).verdict;
+            return self.assess(reading, share);
         }
-        match (self.confirm_window, &reading.confirm) {
+        let levels = self.levels_at(share);
+        let confirm = match (self.confirm_window, &reading.confirm) {
             (Some(window), Some(confirm)) if reaches(window) => {
-                let view = View { length: window, confirms: true };
-                match self.see(confirm, reading, self.levels_at(share), view) {
-                    Err(unknown) => Verdict::Unknown(unknown),
-                    Ok(c) if c.standing == Standing::Beyond && c.any_failure => Verdict::Breach,
-                    Ok(c) if c.standing == Standing::Inside && c.resolves => Verdict::Clear,
-                    Ok(_) => Verdict::Band,
-                }
+                self.see(confirm, reading, levels, View { length: window, confirms: true })
             }
-            _ => Verdict::Unknown(Unknown::TooEarly),
+            _ => Err(Unknown::TooEarly),
+        };
+        let confirm = match confirm {
+            Ok(confirm) => confirm,
+            Err(unknown) => return Assessment::unknown(unknown, levels.threshold),
+        };
+        let (verdict, why) = match confirm.standing {
+            Standing::Beyond if confirm.any_failure => (Verdict::Breach, Why::Beyond),
+            Standing::Inside if confirm.resolves => (Verdict::Clear, Why::Inside),
+            _ => (Verdict::Band, Why::Between),
+        };
+        Assessment {
+            verdict,
+            value: Some(confirm.value),
+            baseline: reading.baseline.as_ref().and_then(|b| b.as_ref().ok()).copied().filter(|b| b.is_finite()),
+            recorded_at: None,
+            threshold: levels.threshold,
+            basis: Some(confirm.basis),
+            why,
         }
     }
 

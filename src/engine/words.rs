@@ -110,7 +110,8 @@ pub fn span(window: Duration) -> String {
     text.strip_suffix("h0m").map_or(text.clone(), |hours| format!("{hours}h"))
 }
 
-fn signed_percent(ratio: f64) -> String {
+/// A growth in percent: `+62 %`.
+pub fn signed_percent(ratio: f64) -> String {
     let sign = if ratio < 0.0 { "-" } else { "+" };
     format!("{sign}{}", percent(ratio.abs()))
 }
@@ -173,7 +174,7 @@ fn bytes(value: f64) -> String {
 }
 
 /// Three significant figures, without trailing zeros.
-fn rounded(value: f64) -> String {
+pub fn rounded(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,

@@ -134,6 +134,7 @@ impl Untold {
             ),
             trigger: None,
             rollback: None,
+            next: None,
             dry_run,
             chinese: None,
         }

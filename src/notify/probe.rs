@@ -97,6 +97,7 @@ fn test(now: Timestamp) -> Notification {
             .to_owned(),
         trigger: None,
         rollback: None,
+        next: None,
         dry_run: false,
         chinese: None,
     }

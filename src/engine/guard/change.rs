@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::action::{Action, ChangeOrder, Event, Record, Severity, TriggerFacts};
+use super::super::action::{Action, ChangeOrder, Event, Next, Record, Severity};
 use super::super::fingerprint::fnv1a;
 use super::super::incident::{IncidentKind, Page};
 use super::super::input::{ChangeReport, Progress, StepResult};
+use super::super::language::Language;
+use super::super::telling::{self, Cause, Facts, Said};
 use super::super::trigger::since;
 use super::super::words;
 use super::{Guard, GuardState, Rules};
@@ -25,26 +27,27 @@ impl Guard {
     pub(super) fn begin_rollback(
         &mut self,
         to: u8,
-        reason: String,
-        facts: Vec<TriggerFacts>,
+        cause: Cause,
+        facts: Vec<Facts>,
         now: Timestamp,
         rules: Rules,
         actions: &mut Vec<Action>,
     ) {
-        let mut incident = self.new_incident(IncidentKind::Rollback, reason, facts, now);
+        let mut incident = self.new_incident(IncidentKind::Rollback, telling::cause(&cause), facts, now);
         self.cut_shift_short("a rollback comes first", now, actions);
         self.retire(now);
         incident.from_percentage = self.share.as_ref().ok().copied();
         incident.dry_run = rules.dry_run;
         incident.begin_rung(to, &self.settings.rollback.steps);
-        let summary = format!("{}: {}, rolling back {}", self.settings.name, incident.reason, incident.movement());
+        let said = Said::RollbackStarted { cause, way: incident.way() };
         let page = incident.page(
             now,
             Page {
                 event: Event::RollbackStarted,
                 severity: Severity::Critical,
-                summary,
-                advice: "Nothing yet: Ripcord moves the traffic back and reports. Be ready to look if it fails or does not help.",
+                said,
+                facts: None,
+                next: self.settings.rollback.next(),
                 dry_run: rules.dry_run,
             },
         );
@@ -122,29 +125,18 @@ impl Guard {
         let changed = incident.steps.iter().any(|s| matches!(s.result, StepResult::Changed | StepResult::WouldChange));
         let took = since(incident.opened_at, now);
         let dry_run = incident.dry_run;
-        let summary = if dry_run {
-            format!("{}: would have been rolled back {}; nothing was changed", self.settings.name, incident.movement())
+        let (way, to) = (incident.way(), incident.to_percentage);
+        let said = if dry_run {
+            Said::WouldHaveRolledBack { way }
         } else if changed {
-            format!(
-                "{}: rolled back {} in {}; checking that it helps",
-                self.settings.name,
-                incident.movement(),
-                words::duration(took)
-            )
+            Said::RolledBack { way, took }
         } else if incident.resumed || incident.failures > 0 {
             // An attempt that was cut off, or whose answer was lost, may have changed what this one found.
-            format!(
-                "{}: every step is at {} %, as this attempt found it; whether an attempt before changed it is not known; \
-                 checking that it helps",
-                self.settings.name, incident.to_percentage
-            )
+            Said::FoundThere { to }
         } else {
-            format!(
-                "{}: every step was at {} % already; nothing was changed",
-                self.settings.name, incident.to_percentage
-            )
+            Said::WasThere { to }
         };
-        let reason = summary.clone();
+        let reason = said.words(&self.settings.name, Language::English).summary;
         let record = Record::Rollback {
             guard: self.settings.name.clone(),
             incident: incident.id.clone(),
@@ -156,8 +148,9 @@ impl Guard {
             Page {
                 event: Event::RollbackSucceeded,
                 severity: Severity::Critical,
-                summary,
-                advice: "Wait for the verification: it says whether the service is well again.",
+                said,
+                facts: None,
+                next: self.settings.rollback.next().filter(|_| !dry_run),
                 dry_run,
             },
         );
@@ -185,6 +178,7 @@ impl Guard {
         incident.error = Some(error.clone());
         incident.note(now, format!("attempt {} failed at {step}: {error}", incident.attempt));
         actions.push(Action::Journal);
+        let delay = retry_delay(&incident.id, incident.failures);
         if incident.failures == 1 {
             let record = Record::Rollback {
                 guard: self.settings.name.clone(),
@@ -192,29 +186,22 @@ impl Guard {
                 result: "failed",
                 took: None,
             };
-            // Where every change is accepted the traffic moves as pods become ready, and only the rollout fails.
             let accepted = incident.accepted_at.is_some();
-            let what = if accepted { "is accepted, and its rollout FAILS" } else { "FAILS" };
-            let summary =
-                format!("{}: the rollback {} {what}: {error}; trying again", self.settings.name, incident.movement());
+            let said = Said::RollbackFails { way: incident.way(), accepted, error: error.clone() };
             let page = incident.page(
                 now,
                 Page {
                     event: Event::RollbackFailed,
                     severity: Severity::Critical,
-                    summary,
-                    advice: if accepted {
-                        "Look at the pods now: the change is made, and they do not become ready. Ripcord keeps looking until they do or you acknowledge (ripcord ack)."
-                    } else {
-                        "Act now: the traffic is not moved back. Mend what the error says, or change the objects yourself (kubectl); Ripcord keeps trying until it works or you acknowledge (ripcord ack)."
-                    },
+                    said,
+                    facts: None,
+                    next: Some(Next::Retry { in_seconds: tenths(delay) }),
                     dry_run: rules.dry_run,
                 },
             );
             actions.push(Action::Notify(page));
             actions.push(Action::Record(record));
         }
-        let delay = retry_delay(&incident.id, incident.failures);
         actions.push(Action::Record(Record::Retrying {
             guard: self.settings.name.clone(),
             incident: incident.id.clone(),
@@ -234,6 +221,11 @@ impl Guard {
         actions.push(Action::AbandonChange { guard: self.settings.name.clone(), incident: incident.id.clone() });
         self.goto(GuardState::NotRecovered, "a person acknowledged the failing rollback", actions);
     }
+}
+
+/// Seconds as people are told them.
+fn tenths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
 }
 
 /// The wait before the next attempt: doubling, bounded, and a little different for each incident and attempt. The engine has no

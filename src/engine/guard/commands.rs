@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::action::{Action, Event, Notification, Severity};
+use super::super::action::{Action, Event, Next, Notification, Severity};
 use super::super::incident::{self, Page};
 use super::super::input::Command;
+use super::super::language::Language;
+use super::super::telling::{Cause, Said, Words};
 use super::super::words;
 use super::{Guard, GuardState, Pause, Rules};
 
@@ -55,7 +57,7 @@ impl Guard {
             return;
         }
         self.pause = None;
-        self.begin_rollback(to, format!("by hand: {}", words::bounded(reason)), Vec::new(), now, rules, actions);
+        self.begin_rollback(to, Cause::ByHand(words::bounded(reason)), Vec::new(), now, rules, actions);
     }
 
     /// A person asks for a rollback that is under way: it is tried at once, and goes further down if that is what is asked for. Its story
@@ -110,7 +112,7 @@ impl Guard {
             }
         }
         self.start_clocks_anew(now);
-        let page = self.told(Event::GuardRearmed, format!("{}: watching again", self.settings.name), now);
+        let page = self.told(Event::GuardRearmed, Said::Rearmed, None, now);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         self.goto(GuardState::Watching, "a person re-armed it", actions);
@@ -124,15 +126,7 @@ impl Guard {
         }
         let from = self.pause.as_ref().map_or(self.state, |p| p.from);
         self.pause = Some(Pause { until, from });
-        let page = self.told(
-            Event::GuardPaused,
-            format!(
-                "{}: paused until {}; nothing is rolled back until then",
-                self.settings.name,
-                until.strftime("%Y-%m-%dT%H:%M:%SZ")
-            ),
-            now,
-        );
+        let page = self.told(Event::GuardPaused, Said::Paused { until }, Some(Next::Resume { until }), now);
         actions.push(Action::Journal);
         self.cut_shift_short("a person paused the guard", now, actions);
         if self.state == GuardState::RollingBack
@@ -168,7 +162,9 @@ impl Guard {
             return actions.push(self.ignored("the incident is acknowledged already"));
         }
         incident.acknowledged_at = Some(now);
-        let page = self.told(Event::GuardAcknowledged, format!("{}: acknowledged", self.settings.name), now);
+        let gives_up = failing && self.pause.as_ref().map_or(self.state, |p| p.from) == GuardState::RollingBack;
+        let next = gives_up.then_some(Next::Rearm);
+        let page = self.told(Event::GuardAcknowledged, Said::Acknowledged { gives_up }, next, now);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         if retrying {
@@ -182,13 +178,14 @@ impl Guard {
     }
 
     /// A page about what a person did, within the incident where there is one.
-    pub(super) fn told(&mut self, event: Event, summary: String, now: Timestamp) -> Notification {
-        let advice = "Nothing.";
-        match &mut self.incident {
-            Some(incident) => {
-                incident.page(now, Page { event, severity: Severity::Info, summary, advice, dry_run: false })
-            }
-            None => Notification {
+    pub(super) fn told(&mut self, event: Event, said: Said, next: Option<Next>, now: Timestamp) -> Notification {
+        if let Some(incident) = &mut self.incident {
+            let page = Page { event, severity: Severity::Info, said, facts: None, next, dry_run: false };
+            return incident.page(now, page);
+        }
+        let Words { summary, advice } = said.words(&self.settings.name, Language::English);
+        {
+            Notification {
                 id: {
                     self.told += 1;
                     format!("{}.{}.{}", incident::id(&self.settings.name, now), event.as_str(), self.told)
@@ -200,12 +197,13 @@ impl Guard {
                 guards: Vec::new(),
                 incident: None,
                 summary,
-                advice: advice.to_owned(),
+                advice,
                 trigger: None,
                 rollback: None,
+                next,
                 dry_run: false,
-                chinese: None,
-            },
+                chinese: said.in_chinese(&self.settings.name, None),
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::super::action::{Action, Event, Record, Severity, TriggerFacts, Withheld};
+use super::super::action::{Action, Event, Next, Record, Severity, Withheld};
 use super::super::incident::{self, Incident, IncidentKind, Page};
 use super::super::settings::{Measure, TriggerAction};
-use super::super::words;
+use super::super::telling::{self, Cause, Facts, Measured, Said};
 use super::{Guard, GuardState, Rules};
 
 impl Guard {
@@ -40,15 +40,14 @@ impl Guard {
             }
             return;
         }
-        let facts: Vec<_> = firing.iter().filter_map(|&i| self.triggers[i].facts()).collect();
-        let sentences: Vec<_> = firing.iter().map(|&i| self.triggers[i].sentence()).collect();
+        let facts: Vec<_> = firing.iter().filter_map(|&i| self.triggers[i].facts(rules)).collect();
+        let measured: Vec<_> = firing.iter().map(|&i| self.triggers[i].measured()).collect();
         for &index in &firing {
             self.triggers[index].withheld = None;
         }
-        let reason = sentences.join("; ");
         match target {
-            Some(to) => self.begin_rollback(to, reason, facts, now, rules, actions),
-            None => self.open_at_target(reason, facts, now, rules, actions),
+            Some(to) => self.begin_rollback(to, Cause::Triggers(measured), facts, now, rules, actions),
+            None => self.open_at_target(measured, facts, now, rules, actions),
         }
     }
 
@@ -72,20 +71,21 @@ impl Guard {
                     self.withhold(index, Withheld::Paused, actions);
                 }
                 (None, Ok(())) if fires => {
-                    let sentence = trigger.sentence();
-                    let facts = trigger.facts().into_iter().collect();
+                    let cause = Cause::Triggers(vec![trigger.measured()]);
+                    let facts = trigger.facts(rules).into_iter().collect();
                     // By the tick's own time: several ticks can be handled at one instant.
                     let at = self.last_tick.unwrap_or(now);
                     let id = incident::id(&format!("{}.{}", self.settings.name, trigger.settings.name), at);
-                    let mut story =
-                        Incident::open(&self.settings.name, id, now, IncidentKind::AtTarget, sentence.clone(), facts);
+                    let reason = telling::cause(&cause);
+                    let mut story = Incident::open(&self.settings.name, id, now, IncidentKind::AtTarget, reason, facts);
                     let page = story.page(
                         now,
                         Page {
                             event: Event::PageFiring,
                             severity,
-                            summary: format!("{}: {sentence}", self.settings.name),
-                            advice: "Look at it; Ripcord changes nothing for this trigger.",
+                            said: Said::Firing(trigger.measured()),
+                            facts: None,
+                            next: Some(Next::Tell),
                             dry_run: rules.dry_run,
                         },
                     );
@@ -95,18 +95,16 @@ impl Guard {
                 }
                 (None, Err(why)) if fires => self.withhold(index, why.clone(), actions),
                 (Some(_), Ok(())) if trigger.clocks.held.is_none() => {
-                    let label = words::label(&trigger.settings);
-                    let text = trigger.assessment.as_ref().map_or_else(String::new, |a| a.text(&trigger.settings));
-                    let facts = trigger.facts();
+                    let (measured, facts) = (trigger.measured(), trigger.facts(rules));
                     let Some(mut story) = self.triggers[index].firing.take() else { continue };
-                    story.triggers = facts.into_iter().collect();
                     let page = story.page(
                         now,
                         Page {
                             event: Event::PageResolved,
                             severity,
-                            summary: format!("{}: {label} is clear again: {text}", self.settings.name),
-                            advice: "Nothing.",
+                            said: Said::Clear(measured),
+                            facts,
+                            next: None,
                             dry_run: rules.dry_run,
                         },
                     );
@@ -127,25 +125,22 @@ impl Guard {
         rules: Rules,
         actions: &mut Vec<Action>,
     ) {
-        let sentences: Vec<_> = firing.iter().map(|&i| self.triggers[i].sentence()).collect();
+        let measured = firing.iter().map(|&i| self.triggers[i].measured()).collect();
+        let facts = firing.first().and_then(|&i| self.triggers[i].facts(rules));
         let Some(incident) = &mut self.incident else { return };
         if !incident.calm || incident.latched_page {
             return;
         }
         incident.latched_page = true;
         incident.calm = false;
-        let summary = format!(
-            "{}: {}, and nothing is rolled back: the guard is latched since its last rollback",
-            self.settings.name,
-            sentences.join("; ")
-        );
         let page = incident.page(
             now,
             Page {
                 event: Event::PageFiring,
                 severity: Severity::Critical,
-                summary,
-                advice: "Act now: move the traffic by hand if that helps. Re-arm the guard (ripcord rearm) so that it acts by itself again.",
+                said: Said::FiringWhileLatched(measured),
+                facts,
+                next: Some(Next::Rearm),
                 dry_run: rules.dry_run,
             },
         );
@@ -154,7 +149,7 @@ impl Guard {
     }
 
     /// While latched: once no trigger holds a breach any more, the next one that does is news.
-    pub(super) fn watch_while_latched(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn watch_while_latched(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         let quiet =
             self.triggers.iter().all(|t| t.settings.action != TriggerAction::Rollback || t.clocks.held.is_none());
         if !quiet || !matches!(self.state, GuardState::RolledBack | GuardState::NotRecovered) {
@@ -167,18 +162,27 @@ impl Guard {
         if !std::mem::take(&mut incident.latched_page) {
             return;
         }
+        let facts = self.facts_now(rules);
+        let Some(incident) = &mut self.incident else { return };
         let page = incident.page(
             now,
             Page {
                 event: Event::PageResolved,
                 severity: Severity::Critical,
-                summary: format!("{}: clear again; the guard is still latched", self.settings.name),
-                advice: "Re-arm the guard (ripcord rearm) before traffic is moved again.",
+                said: Said::ClearWhileLatched,
+                facts,
+                next: Some(Next::Rearm),
                 dry_run: false,
             },
         );
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
+    }
+
+    /// The present numbers of the trigger that the incident is about.
+    pub(super) fn facts_now(&self, rules: Rules) -> Option<Facts> {
+        let about = self.incident.as_ref()?.triggers.first()?;
+        self.triggers.iter().find(|trigger| trigger.settings.name == about.name)?.facts(rules)
     }
 
     /// The first rung below the present share; the last of all when the share is not known, because any other might raise it.
@@ -194,7 +198,7 @@ impl Guard {
         &mut self,
         kind: IncidentKind,
         reason: String,
-        facts: Vec<TriggerFacts>,
+        facts: Vec<Facts>,
         now: Timestamp,
     ) -> Incident {
         let mut id = incident::id(&self.settings.name, now);
@@ -214,30 +218,27 @@ impl Guard {
 
     pub(super) fn open_at_target(
         &mut self,
-        reason: String,
-        facts: Vec<TriggerFacts>,
+        firing: Vec<Measured>,
+        facts: Vec<Facts>,
         now: Timestamp,
         rules: Rules,
         actions: &mut Vec<Action>,
     ) {
         let share = self.share.as_ref().ok().copied();
+        let said = Said::FiringAtTarget { firing: firing.clone(), share };
+        let reason = telling::cause(&Cause::Triggers(firing));
         let mut incident = self.new_incident(IncidentKind::AtTarget, reason, facts, now);
         self.retire(now);
         incident.from_percentage = share;
         incident.to_percentage = share.unwrap_or_default();
-        let summary = format!(
-            "{}: {}, and the traffic is at {} already: nothing to roll back, nothing changed",
-            self.settings.name,
-            incident.reason,
-            words::share(share)
-        );
         let page = incident.page(
             now,
             Page {
                 event: Event::PageFiring,
                 severity: Severity::Critical,
-                summary,
-                advice: "Look at the service itself: this share of the traffic is not what makes it fail.",
+                said,
+                facts: None,
+                next: Some(Next::Tell),
                 dry_run: rules.dry_run,
             },
         );
@@ -262,11 +263,9 @@ impl Guard {
             Page {
                 event: Event::PageResolved,
                 severity: Severity::Critical,
-                summary: format!(
-                    "{}: the dry run is over and nothing was changed; watching for real",
-                    self.settings.name
-                ),
-                advice: "Nothing.",
+                said: Said::DryRunOver,
+                facts: None,
+                next: None,
                 dry_run: false,
             },
         );
@@ -277,8 +276,8 @@ impl Guard {
     }
 
     /// An incident that changed nothing closes by itself once its triggers have been clear for their `for`.
-    pub(super) fn close_by_itself(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        let Some(incident) = &mut self.incident else { return };
+    pub(super) fn close_by_itself(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let Some(incident) = &self.incident else { return };
         let clear = incident.triggers.iter().all(|facts| {
             // A trigger that a reload took away holds nothing open.
             self.triggers
@@ -289,13 +288,16 @@ impl Guard {
         if !clear {
             return;
         }
+        let facts = self.facts_now(rules);
+        let Some(incident) = &mut self.incident else { return };
         let page = incident.page(
             now,
             Page {
                 event: Event::PageResolved,
                 severity: Severity::Critical,
-                summary: format!("{}: clear again; nothing was changed", self.settings.name),
-                advice: "Nothing.",
+                said: Said::ClearUnchanged,
+                facts,
+                next: None,
                 dry_run: false,
             },
         );

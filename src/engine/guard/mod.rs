@@ -20,14 +20,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, Record, Severity, TriggerFacts, Withheld};
+use super::action::{Action, Record, Severity, Withheld};
 use super::assessment::Assessment;
 use super::incident::Incident;
-use super::input::{Observation, TickKind, Unknown};
+use super::input::{Observation, Reading, TickKind, Unknown};
 use super::recorded::Recorded;
-use super::settings::{GuardSettings, Measure, TriggerAction, TriggerSettings};
+use super::settings::{GuardSettings, TriggerAction, TriggerSettings};
+use super::telling::{self, Facts, Measured};
 use super::trigger::{Clocks, Verdict, since};
-use super::words;
 
 pub(super) use readiness::{Readiness, Unready};
 pub use verify::Watched;
@@ -158,35 +158,46 @@ impl Trigger {
         self.verdict() == Some(&Verdict::Breach) && self.clocks.held.is_some_and(|held| held >= self.settings.hold_for)
     }
 
-    fn facts(&self) -> Option<TriggerFacts> {
-        let mut facts = self.assessment.as_ref()?.facts(&self.settings, self.clocks.held);
-        facts.baseline_source = self.settings.baseline_source(&self.recorded);
-        Some(facts)
-    }
-
-    /// `error rate 3.1 % (limit 1 %) for 5m0s`.
-    fn sentence(&self) -> String {
-        format!("{} for {}", self.sentence_now(), words::duration(self.clocks.held.unwrap_or_default()))
-    }
-
-    /// The same without how long.
-    fn sentence_now(&self) -> String {
-        let label = words::label(&self.settings);
-        let Some(a) = &self.assessment else { return format!("{label} not measured") };
-        let limit = words::threshold(&self.settings, a.threshold);
-        match (a.value, self.settings.measure) {
-            // How many requests it rests on is said elsewhere: one line has room for one pair of brackets.
-            (Some(value), Measure::FailureRatio | Measure::Availability) => {
-                format!("{label} {} (limit {limit})", words::percent(value))
+    /// What an observation says of it, judged like this.
+    fn assess(
+        &self,
+        observation: &Observation,
+        share: Option<u8>,
+        judge: impl Fn(&TriggerSettings, &Reading) -> Assessment,
+    ) -> Assessment {
+        let threshold = || self.settings.levels_at(share).threshold;
+        let Some(reading) = observation.readings.get(self.settings.name.as_str()) else {
+            return Assessment::nothing(threshold());
+        };
+        match self.settings.complete(reading, &self.recorded) {
+            Ok(reading) => {
+                let recorded_at = self.settings.in_use(&self.recorded).map(|recorded| recorded.recorded_at);
+                Assessment { recorded_at, ..judge(&self.settings, &reading) }
             }
-            _ => {
-                let text = a.text(&self.settings);
-                match text.strip_suffix(')') {
-                    Some(open) => format!("{label} {open}, limit {limit})"),
-                    None => format!("{label} {text} (limit {limit})"),
-                }
-            }
+            Err(unknown) => Assessment::unknown(unknown, threshold()),
         }
+    }
+
+    /// Its number against its limit, to be told.
+    fn measured(&self) -> Measured {
+        Measured {
+            settings: self.settings.for_words(),
+            assessment: self.assessment.clone(),
+            held: self.clocks.held.unwrap_or_default(),
+        }
+    }
+
+    /// The facts that a page carries; none where nothing was measured yet.
+    fn facts(&self, rules: Rules) -> Option<Facts> {
+        self.facts_of(&self.measured(), rules)
+    }
+
+    /// The same of another look at it.
+    fn facts_of(&self, measured: &Measured, rules: Rules) -> Option<Facts> {
+        let mut facts = measured.assessment.as_ref()?.facts(&self.settings, Some(measured.held));
+        facts.baseline_source = self.settings.baseline_source(&self.recorded);
+        let words = rules.chinese.then(|| telling::trigger_words(measured, &self.recorded)).flatten();
+        Some(Facts { facts, words })
     }
 }
 
@@ -295,7 +306,7 @@ impl Guard {
         if may_act.is_ok() {
             match self.state {
                 GuardState::Verifying => self.verify(observation, at, now, rules, &mut actions),
-                GuardState::Watching if self.incident.is_some() => self.close_by_itself(now, &mut actions),
+                GuardState::Watching if self.incident.is_some() => self.close_by_itself(now, rules, &mut actions),
                 // A dry run changed nothing, so that there is nothing to latch: it watches on for the next story.
                 GuardState::RolledBack | GuardState::NotRecovered
                     if !rules.dry_run && self.incident.as_ref().is_some_and(|i| i.dry_run) =>
@@ -303,12 +314,12 @@ impl Guard {
                     self.end_dry_run(now, &mut actions);
                 }
                 GuardState::RolledBack if self.incident.as_ref().is_some_and(|i| i.dry_run) => {
-                    self.close_by_itself(now, &mut actions);
+                    self.close_by_itself(now, rules, &mut actions);
                 }
                 _ => {}
             }
             self.watch_the_change(&observation.drift, now, rules, &mut actions);
-            self.watch_while_latched(now, &mut actions);
+            self.watch_while_latched(now, rules, &mut actions);
         }
         self.fire_pages(&may_act, now, rules, &mut actions);
         self.fire_rollback(may_act, now, rules, &mut actions);
@@ -325,17 +336,7 @@ impl Guard {
     ) {
         let share = self.share.as_ref().ok().copied();
         for trigger in &mut self.triggers {
-            let assessment = match observation.readings.get(trigger.settings.name.as_str()) {
-                Some(reading) => match trigger.settings.complete(reading, &trigger.recorded) {
-                    Ok(reading) => {
-                        let in_use = trigger.settings.in_use(&trigger.recorded);
-                        let recorded_at = in_use.map(|recorded| recorded.recorded_at);
-                        Assessment { recorded_at, ..trigger.settings.assess(&reading, share) }
-                    }
-                    Err(unknown) => Assessment::unknown(unknown, trigger.settings.levels_at(share).threshold),
-                },
-                None => Assessment::nothing(trigger.settings.levels_at(share).threshold),
-            };
+            let assessment = trigger.assess(observation, share, |settings, reading| settings.assess(reading, share));
             trigger.clocks.advance(&assessment.verdict, at, trigger.settings.clear_for, rules.interval);
             if kind == TickKind::History
                 && !matches!(assessment.verdict, Verdict::Unknown(_))

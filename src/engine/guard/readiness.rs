@@ -3,14 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::super::action::{Action, Event, Notification, Record, Severity};
+use super::super::action::{Action, Event, Next, Notification, Record, Severity};
 use super::super::incident;
 use super::super::input::{Problem, ReadinessReport};
+use super::super::language::Language;
+use super::super::telling::{self, Said, Words};
 use super::super::words;
 use super::{Guard, GuardState, Rules};
-
-/// Problems that a page names; the rest is counted.
-const NAMED: usize = 4;
 
 /// What is known of whether a rollback would work.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -68,21 +67,18 @@ impl Guard {
             actions.push(Action::Record(Record::Readiness {
                 guard: self.name().to_owned(),
                 ready,
-                detail: if ready { self.readiness.warnings.join("; ") } else { named(&self.readiness.problems) },
+                detail: if ready {
+                    self.readiness.warnings.join("; ")
+                } else {
+                    telling::problems(&self.readiness.problems)
+                },
             }));
         }
         if ready {
             if let Some(mut story) = self.readiness.told.take() {
-                let summary = format!("{}: a rollback would work again", self.name());
                 actions.push(Action::Journal);
-                actions.push(Action::Notify(story.page(
-                    self.name(),
-                    Event::WatchdogReady,
-                    summary,
-                    "Nothing.",
-                    now,
-                    rules,
-                )));
+                let page = story.page(self.name(), Event::WatchdogReady, &Said::Ready, now, rules);
+                actions.push(Action::Notify(page));
             }
             return actions;
         }
@@ -99,14 +95,8 @@ impl Guard {
             steps: Vec::new(),
         });
         story.steps = self.readiness.problems.iter().filter(believed).map(|problem| problem.step.clone()).collect();
-        let summary = format!("{}: a rollback would FAIL now: {}", self.name(), named(&self.readiness.problems));
-        let page = story.page(self.name(),
-            Event::WatchdogNotReady,
-            summary,
-            "Mend what the error says before the night: until then this guard is not protected. ripcord preflight tries it again at once.",
-            now,
-            rules,
-        );
+        let said = Said::NotReady { problems: self.readiness.problems.clone() };
+        let page = story.page(self.name(), Event::WatchdogNotReady, &said, now, rules);
         self.readiness.told = Some(story);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
@@ -115,16 +105,9 @@ impl Guard {
 }
 
 impl Unready {
-    fn page(
-        &mut self,
-        guard: &str,
-        event: Event,
-        summary: String,
-        advice: &str,
-        now: Timestamp,
-        rules: Rules,
-    ) -> Notification {
+    fn page(&mut self, guard: &str, event: Event, said: &Said, now: Timestamp, rules: Rules) -> Notification {
         self.pages += 1;
+        let Words { summary, advice } = said.words(guard, Language::English);
         Notification {
             id: format!("{}.{}", self.id, self.pages),
             event,
@@ -134,28 +117,17 @@ impl Unready {
             guards: Vec::new(),
             incident: Some(self.id.clone()),
             summary,
-            advice: advice.to_owned(),
+            advice,
             trigger: None,
             rollback: None,
+            next: (event == Event::WatchdogNotReady).then_some(Next::Tell),
             dry_run: rules.dry_run,
-            chinese: None,
+            chinese: said.in_chinese(guard, None),
         }
     }
 
     /// The guard is no longer configured: what was told of it ends.
     pub fn end(mut self, guard: &str, now: Timestamp, rules: Rules) -> Action {
-        let summary =
-            format!("{guard}: the guard is no longer configured: whether a rollback would work is not tried any more");
-        Action::Notify(self.page(guard, Event::WatchdogReady, summary, "Nothing.", now, rules))
+        Action::Notify(self.page(guard, Event::WatchdogReady, &Said::NotTried, now, rules))
     }
-}
-
-/// The first few problems, and how many more there are.
-fn named(problems: &[Problem]) -> String {
-    let first = problems.iter().take(NAMED).map(|problem| format!("{}: {}", problem.step, problem.error));
-    let mut text = first.collect::<Vec<_>>().join("; ");
-    if problems.len() > NAMED {
-        text.push_str(&format!("; and {} more", problems.len() - NAMED));
-    }
-    text
 }

@@ -11,7 +11,7 @@ use super::super::incident::{Incident, Page};
 use super::super::input::Unknown;
 use super::super::memory::{GuardMemory, TriggerMemory};
 use super::super::settings::{GuardSettings, TriggerSettings};
-use super::super::words;
+use super::super::telling::{Gone, Said};
 use super::{Guard, GuardState, Readiness, Rules, Trigger};
 
 impl Guard {
@@ -56,8 +56,8 @@ impl Guard {
             }
             let text = format!("the trigger {name} is new or changed: its clock starts from nothing");
             actions.push(ignored(&guard.settings.name, text));
-            let changed = format!("{} was changed and starts from nothing", words::label(&trigger.settings));
-            actions.extend(remembered.into_iter().flat_map(|m| m.end(&guard.settings.name, &changed, now, rules)));
+            let changed = || Gone::Changed(Box::new(trigger.settings.for_words()));
+            actions.extend(remembered.into_iter().flat_map(|m| m.end(changed(), now, rules)));
         }
         // After the clocks: what decides now can be another thing than did, and be compared with the same.
         for trigger in &mut guard.triggers {
@@ -66,8 +66,7 @@ impl Guard {
         guard.other_baselines = std::mem::take(&mut memory.baselines);
         for (name, gone) in std::mem::take(&mut memory.triggers) {
             actions.push(ignored(&guard.settings.name, format!("the trigger {name} is no longer configured")));
-            let gone_text = format!("{} is no longer watched", name.replace('_', " "));
-            actions.extend(gone.end(&guard.settings.name, &gone_text, now, rules));
+            actions.extend(gone.end(Gone::Removed(name), now, rules));
         }
         guard.share = memory.share.ok_or(Unknown::NotObserved);
         guard.incident = memory.incident;
@@ -190,13 +189,14 @@ impl Trigger {
 
 impl TriggerMemory {
     /// The end of a trigger, or of what it decided by: a page that fires would fire for ever.
-    fn end(self, guard: &str, why: &str, now: Timestamp, rules: Rules) -> Option<Action> {
+    fn end(self, why: Gone, now: Timestamp, rules: Rules) -> Option<Action> {
         let mut story = self.firing?;
         let page = Page {
             event: Event::PageResolved,
             severity: self.severity.unwrap_or(Severity::Critical),
-            summary: format!("{guard}: {why}: whether it is clear again is not known"),
-            advice: "Look whether what was paged is over: this page ends because the configuration changed.",
+            said: Said::TriggerGone(why),
+            facts: None,
+            next: None,
             dry_run: rules.dry_run,
         };
         Some(Action::Notify(story.page(now, page)))
@@ -215,8 +215,7 @@ impl GuardMemory {
         let moving = |state| state == GuardState::RollingBack;
         let under_way = moving(self.state) || self.pause.as_ref().is_some_and(|p| moving(p.from));
         for (name, trigger) in self.triggers {
-            let gone = format!("{} is no longer watched", name.replace('_', " "));
-            actions.extend(trigger.end(guard, &gone, now, rules));
+            actions.extend(trigger.end(Gone::Removed(name), now, rules));
         }
         actions.extend(self.unready.map(|story| story.end(guard, now, rules)));
         if let Some(shift) = &self.shift {
@@ -229,7 +228,7 @@ impl GuardMemory {
         if under_way && !incident.dry_run {
             actions.extend(abandoned(guard, incident, now, rules));
         } else {
-            actions.push(closed(guard, incident, self.state, now, rules));
+            actions.push(closed(incident, self.state, now, rules));
         }
         actions
     }
@@ -237,15 +236,12 @@ impl GuardMemory {
 
 /// Traffic may be half moved, and nobody goes on with it.
 fn abandoned(guard: &str, mut incident: Incident, now: Timestamp, rules: Rules) -> [Action; 2] {
-    let summary = format!(
-        "{guard}: the guard is no longer configured: its rollback {} is abandoned where it was",
-        incident.movement()
-    );
     let page = Page {
         event: Event::RollbackFailed,
         severity: Severity::Critical,
-        summary,
-        advice: "Act now: look at the share and move the traffic by hand, or configure the guard again and roll it back (ripcord rollback).",
+        said: Said::RollbackAbandoned { way: incident.way() },
+        facts: None,
+        next: None,
         dry_run: rules.dry_run,
     };
     let page = incident.page(now, page);
@@ -253,16 +249,13 @@ fn abandoned(guard: &str, mut incident: Incident, now: Timestamp, rules: Rules) 
     [Action::Notify(page), Action::Record(record)]
 }
 
-fn closed(guard: &str, mut incident: Incident, state: GuardState, now: Timestamp, rules: Rules) -> Action {
-    let rest = match state {
-        GuardState::Verifying => "whether its rollback helped is not checked any more",
-        _ => "its incident ends here",
-    };
+fn closed(mut incident: Incident, state: GuardState, now: Timestamp, rules: Rules) -> Action {
     let page = Page {
         event: Event::PageResolved,
         severity: Severity::Critical,
-        summary: format!("{guard}: the guard is no longer configured: {rest}"),
-        advice: "Nothing, if the guard was meant to go: it is neither watched nor rolled back any more.",
+        said: Said::GuardGone { verifying: state == GuardState::Verifying },
+        facts: None,
+        next: None,
         dry_run: rules.dry_run || incident.dry_run,
     };
     Action::Notify(incident.page(now, page))

@@ -9,6 +9,7 @@ use super::super::action::{Action, ChangeOrder, Record};
 use super::super::incident::{Incident, IncidentKind};
 use super::super::input::{ChangeReport, Progress};
 use super::super::settings::TriggerAction;
+use super::super::telling;
 use super::super::trigger::Verdict;
 use super::super::words;
 use super::{Guard, GuardState, Rules};
@@ -175,7 +176,7 @@ impl super::Trigger {
             Some(Verdict::Clear) => None,
             Some(Verdict::Unknown(unknown)) if share == Some(0) && unknown.is_expected_at_zero() => None,
             Some(Verdict::Unknown(unknown)) => Some(format!("{label} is unknown: {unknown}")),
-            Some(_) => Some(self.sentence_now()),
+            Some(_) => Some(telling::now(&self.measured())),
             None => Some(format!("{label} is not measured yet")),
         }
     }

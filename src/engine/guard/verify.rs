@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::action::{Action, Event, Record, Severity};
+use super::super::action::{Action, Event, Next, Record, Severity};
 use super::super::incident::{Page, Verification};
-use super::super::input::{Drift, Observation, Unknown};
+use super::super::input::{Drift, Observation};
 use super::super::settings::TriggerAction;
+use super::super::telling::{Facts, Measured, Said, Unseen};
 use super::super::trigger::{Verdict, since};
-use super::super::words;
 use super::{Guard, GuardState, Rules};
 
 /// A share above the target is believed after this many ticks in a row: the first may have been read before the change.
@@ -44,31 +44,29 @@ impl Guard {
         let Some(incident) = &mut self.incident else { return };
         let Some(completed_at) = incident.completed_at else { return };
         let all_gone = share == Some(0);
-        let (mut bad, mut unseen, mut seen, mut settle) = (Vec::new(), Vec::new(), 0, Duration::ZERO);
+        let (mut bad, mut unseen, mut well, mut settle) = (Vec::new(), Vec::new(), Vec::new(), Duration::ZERO);
         for trigger in self.triggers.iter().filter(|t| t.settings.action == TriggerAction::Rollback) {
             let tripped = incident.triggers.iter().any(|facts| facts.name == trigger.settings.name);
-            let verdict = match observation.readings.get(trigger.settings.name.as_str()) {
-                Some(reading) => match trigger.settings.complete(reading, &trigger.recorded) {
-                    Ok(reading) => trigger.settings.assess_since(&reading, share, at, completed_at),
-                    Err(unknown) => Verdict::Unknown(unknown),
-                },
-                None => Verdict::Unknown(Unknown::NotObserved),
-            };
+            let assessment = trigger.assess(observation, share, |settings, reading| {
+                settings.assess_since(reading, share, at, completed_at)
+            });
+            let verdict = assessment.verdict.clone();
+            let look = Measured { assessment: Some(assessment), ..trigger.measured() };
             match verdict {
                 Verdict::Clear => {
-                    seen += 1;
                     settle = settle.max(trigger.settings.clear_for);
+                    well.push(look);
                 }
-                Verdict::Breach | Verdict::Band => bad.push(trigger.sentence_now()),
+                Verdict::Breach | Verdict::Band => bad.push(look),
                 // What did not trip and cannot be seen, with little traffic say, holds nothing up. Nor does what counts no request
                 // because all of them have left, as they were told to: others must have seen the recovery then.
                 Verdict::Unknown(unknown) if tripped && !(all_gone && unknown.is_expected_at_zero()) => {
-                    unseen.push(format!("{}: {unknown}", words::label(&trigger.settings)));
+                    unseen.push(look)
                 }
                 Verdict::Unknown(_) => {}
             }
         }
-        let clear = bad.is_empty() && unseen.is_empty() && seen > 0;
+        let clear = bad.is_empty() && unseen.is_empty() && !well.is_empty();
         let clear_since = clear.then(|| incident.fresh_clear_since.unwrap_or(at));
         if incident.fresh_clear_since != clear_since {
             // What began to be clear and was not for a moment must not be taken for clear all the time after a restart.
@@ -78,20 +76,19 @@ impl Guard {
         let expired = since(completed_at, now) >= self.settings.rollback.verify_within;
         let settled = clear_since.is_some_and(|clear_since| since(clear_since, at) >= settle);
         if settled || (expired && clear) {
-            self.verified(now, rules, actions);
+            self.verified(&well, now, rules, actions);
         } else if expired && !bad.is_empty() {
-            self.did_not_help(&bad.join("; "), now, rules, actions);
+            self.did_not_help(bad, now, rules, actions);
         } else if expired {
-            let why = if unseen.is_empty() { "no trigger could be read".to_owned() } else { unseen.join("; ") };
-            self.cannot_see(&why, now, rules, actions);
+            self.cannot_see(&unseen, now, rules, actions);
         }
     }
 
-    pub(super) fn ended(
+    fn ended(
         &mut self,
         verification: Verification,
         to: GuardState,
-        mut page: Page<'_>,
+        page: Page,
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
@@ -103,67 +100,69 @@ impl Guard {
         let Some(incident) = &mut self.incident else { return };
         incident.verification = Some(verification);
         incident.calm = to == GuardState::RolledBack;
-        page.summary = format!("{}: {}", self.settings.name, page.summary);
-        let reason = page.summary.clone();
         let record =
             Record::Rollback { guard: self.settings.name.clone(), incident: incident.id.clone(), result, took: None };
         let page = incident.page(now, page);
+        let reason = page.summary.clone();
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         actions.push(Action::Record(record));
         self.goto(to, reason, actions);
     }
 
-    pub(super) fn verified(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+    /// Of several looks the one that the page is about: at the trigger that tripped, where it is among them.
+    fn facts_of_one(&self, looks: &[Measured], rules: Rules) -> Option<Facts> {
+        let tripped = self.incident.as_ref()?.triggers.first();
+        let is_it = |look: &&Measured| tripped.is_some_and(|facts| facts.name == look.settings.name);
+        let look = looks.iter().find(is_it).or(looks.first())?;
+        let trigger = self.triggers.iter().find(|trigger| trigger.settings.name == look.settings.name)?;
+        trigger.facts_of(look, rules)
+    }
+
+    fn verified(&mut self, well: &[Measured], now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let facts = self.facts_of_one(well, rules);
         let Some(incident) = &self.incident else { return };
-        let summary =
-            format!("the rollback helped: the triggers are clear at {} % since the change", incident.to_percentage);
         let page = Page {
             event: Event::RollbackVerified,
             severity: Severity::Critical,
-            summary,
-            advice: "Find the cause, then re-arm the guard before traffic is moved again: until then it does not roll back.",
+            said: Said::Helped { at: incident.to_percentage },
+            facts,
+            next: Some(Next::Rearm),
             dry_run: rules.dry_run,
         };
         self.ended(Verification::Recovered, GuardState::RolledBack, page, now, actions);
     }
 
-    pub(super) fn cannot_see(&mut self, why: &str, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+    fn cannot_see(&mut self, looks: &[Measured], now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let facts = self.facts_of_one(looks, rules);
+        let guard = &self.settings.name;
+        let unseen = looks.iter().filter_map(|look| Unseen::of(guard, look)).collect();
         let Some(incident) = &self.incident else { return };
-        let summary = format!(
-            "rolled back to {} %, but whether it helped cannot be seen within {}: {why}",
-            incident.to_percentage,
-            words::duration(self.settings.rollback.verify_within)
-        );
         let page = Page {
             event: Event::RollbackNotRecovered,
             severity: Severity::Critical,
-            summary,
-            advice: "Check by other means that users are served, then re-arm the guard.",
+            said: Said::CannotSee { at: incident.to_percentage, within: self.settings.rollback.verify_within, unseen },
+            facts,
+            next: Some(Next::Rearm),
             dry_run: rules.dry_run,
         };
         self.ended(Verification::CannotSee, GuardState::RolledBack, page, now, actions);
     }
 
-    pub(super) fn did_not_help(&mut self, bad: &str, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+    fn did_not_help(&mut self, bad: Vec<Measured>, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let facts = self.facts_of_one(&bad, rules);
         let Some(incident) = &self.incident else { return };
         let at = incident.to_percentage;
-        let within = words::duration(self.settings.rollback.verify_within);
+        let within = self.settings.rollback.verify_within;
         // Somebody may have moved more of it meanwhile: the next rung must not bring traffic back.
         let below = self.share.as_ref().map_or(at, |&share| share.min(at));
         let next = self.settings.rollback.percentages.iter().copied().find(|&rung| rung < below);
-        let outlook = match next {
-            Some(next) => format!("going on to {next} %"),
-            None => "Ripcord has nothing left to do".to_owned(),
-        };
         let page = Page {
             event: Event::RollbackNotRecovered,
             severity: Severity::Critical,
-            summary: format!("the rollback to {at} % did not help within {within}: {bad}; {outlook}"),
-            advice: match next {
-                Some(_) => "Start looking: the first rung did not help, Ripcord takes the next one.",
-                None => "Act now: the traffic is moved back and the service is still bad. The cause lies elsewhere.",
-            },
+            said: Said::DidNotHelp { at, within, bad, next },
+            facts,
+            next: Some(next.map_or(Next::Rearm, |percentage| Next::Rung { percentage })),
             dry_run: rules.dry_run,
         };
         match next {
@@ -229,30 +228,19 @@ impl Guard {
         }
         incident.reverted = true;
         incident.drift = drift.to_vec();
-        let mut what: Vec<String> = Vec::new();
-        what.extend(risen.map(|share| format!("the share is {share} % again and not {} %", incident.to_percentage)));
-        what.extend(drift.iter().map(in_words));
-        let summary =
-            words::bounded(&format!("{}: somebody undid the rollback: {}", self.settings.name, what.join("; ")));
+        let said = Said::Undone { to: incident.to_percentage, share: risen.copied(), drift: drift.to_vec() };
         let page = incident.page(
             now,
             Page {
                 event: Event::RollbackReverted,
                 severity: Severity::Critical,
-                summary,
-                advice: "Find out what sets it back (GitOps, an operator, a person) and stop it there. Ripcord does not fight, and the guard is latched.",
+                said,
+                facts: None,
+                next: Some(Next::Rearm),
                 dry_run: false,
             },
         );
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
-    }
-}
-
-/// `deployment_env sealos-system/terminal-controller: ISTIO_PERCENTAGE is 25, not 0 (set by kubectl)`.
-fn in_words(drift: &Drift) -> String {
-    match &drift.who {
-        Some(who) => format!("{}: {} (set by {who})", drift.step, drift.what),
-        None => format!("{}: {}", drift.step, drift.what),
     }
 }

@@ -225,6 +225,7 @@ impl Heir {
                     let incident = page.incident.as_deref().expect("a rollback has an incident");
                     if self.ahead(incident) > 0 {
                         page.summary.clear();
+                        page.chinese.iter_mut().for_each(|chinese| chinese.summary.clear());
                     }
                 }
                 _ => {}

@@ -52,6 +52,7 @@ pub(super) fn notification(id: &str) -> Notification {
             }],
             error: Some("one replica is slow".to_owned()),
         }),
+        next: None,
         dry_run: false,
         chinese: None,
     }
