@@ -41,7 +41,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Finding, ObjectName, Settings, StatePlace};
-use crate::engine::{Engine, GuardState, Input, Notification, Record, TickKind, TriggerView, Verdict, Watched};
+use crate::engine::{
+    Engine, GuardState, Input, Language, Notification, Record, TickKind, TriggerView, Verdict, Watched,
+};
 use crate::http::{self, Refusal, Request, Snapshot};
 use crate::kubernetes::{
     Cluster, Election, ElectionEvent, Kind as ObjectKind, Leadership, LeaseSettings, LossReason, ObjectRef, election,
@@ -412,6 +414,9 @@ impl Daemon {
     fn tell_all_but(&mut self, notification: &Notification, except: Option<&str>) {
         let mut notification = notification.clone();
         notification.dry_run = self.dry_run;
+        if !self.world.borrow().settings.wants(Language::Chinese) {
+            notification.chinese = None;
+        }
         let (now, at) = (self.clock.now(), Instant::now());
         if self.role == Role::Leading {
             let effects = self.core.tell(&notification, except, now, at, &self.outbox);

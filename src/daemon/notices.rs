@@ -2,73 +2,115 @@
 
 use jiff::Timestamp;
 
-use crate::engine::{Event, Notification, Severity};
+use crate::engine::{Event, Language, Notification, Sentence, Severity};
 
 /// Guards that the first notification names.
 const NAMED_GUARDS: usize = 10;
 
 /// A notification about Ripcord itself.
-fn notice(event: Event, summary: String, now: Timestamp) -> Notification {
-    Notification {
+fn notice(event: Event, severity: Severity, summary: Sentence, advice: Sentence, now: Timestamp) -> Notification {
+    let mut notice = Notification {
         id: format!("{}-{}", event.as_str(), now.strftime("%Y%m%dT%H%M%S%.3fZ")),
         event,
-        severity: Severity::Info,
+        severity,
         time: now,
         guard: None,
         guards: Vec::new(),
         incident: None,
-        summary,
-        advice: "Nothing.".to_owned(),
+        summary: String::new(),
+        advice: String::new(),
         trigger: None,
         rollback: None,
         next: None,
         dry_run: false,
         chinese: None,
-    }
+    };
+    notice.say(summary, advice);
+    notice
 }
 
 /// The first notification of a process that leads.
 pub fn started(guards: &[&str], taken_up: &[String], now: Timestamp) -> Notification {
-    let mut named = guards.iter().take(NAMED_GUARDS).copied().collect::<Vec<_>>().join(", ");
-    if guards.len() > NAMED_GUARDS {
-        named.push_str(&format!(" and {} more", guards.len() - NAMED_GUARDS));
-    }
-    let mut summary = format!("Ripcord {} watches {named}", crate::VERSION);
-    if !taken_up.is_empty() {
-        summary.push_str(&format!("; it goes on with the rollback of {}", taken_up.join(", ")));
-    }
-    notice(Event::WatchdogStarted, summary, now)
+    let named = guards.iter().take(NAMED_GUARDS).copied().collect::<Vec<_>>();
+    let left = guards.len().saturating_sub(NAMED_GUARDS);
+    let summary = Sentence::of(|language| match language {
+        Language::English => {
+            let mut text = format!("Ripcord {} watches {}", crate::VERSION, named.join(", "));
+            if left > 0 {
+                text.push_str(&format!(" and {left} more"));
+            }
+            if !taken_up.is_empty() {
+                text.push_str(&format!("; it goes on with the rollback of {}", taken_up.join(", ")));
+            }
+            text
+        }
+        Language::Chinese => {
+            let mut text = format!("Ripcord {} 开始守护 {}", crate::VERSION, named.join("、"));
+            if left > 0 {
+                text.push_str(&format!(" 等，另有 {left} 个"));
+            }
+            if !taken_up.is_empty() {
+                text.push_str(&format!("；并继续回滚 {}", taken_up.join("、")));
+            }
+            text
+        }
+    });
+    notice(Event::WatchdogStarted, Severity::Info, summary, Sentence::nothing_to_do(), now)
 }
 
 /// The last notification of a process that leads.
 pub fn stopping(unfinished: Vec<String>, goes_on: GoesOn, now: Timestamp) -> Notification {
-    let until = match goes_on {
-        GoesOn::Elsewhere => "another replica takes over",
-        GoesOn::NextTime | GoesOn::Never => "nothing is watched until it runs again",
-    };
     if unfinished.is_empty() {
-        return notice(Event::WatchdogStopping, format!("Ripcord stops: {until}"), now);
+        let summary = Sentence::of(|language| match (language, goes_on) {
+            (Language::English, GoesOn::Elsewhere) => "Ripcord stops: another replica takes over".to_owned(),
+            (Language::English, GoesOn::NextTime | GoesOn::Never) => {
+                "Ripcord stops: nothing is watched until it runs again".to_owned()
+            }
+            (Language::Chinese, GoesOn::Elsewhere) => "Ripcord 停止：由另一个副本接手".to_owned(),
+            (Language::Chinese, GoesOn::NextTime | GoesOn::Never) => {
+                "Ripcord 停止：再次运行之前没有任何守护".to_owned()
+            }
+        });
+        return notice(Event::WatchdogStopping, Severity::Info, summary, Sentence::nothing_to_do(), now);
     }
-    let what = format!("Ripcord stops with a rollback that is not done: {}", unfinished.join(", "));
-    let (severity, rest, advice) = match goes_on {
-        GoesOn::Elsewhere => (Severity::Info, "another replica goes on with it", "Nothing."),
-        GoesOn::NextTime => (
-            Severity::Critical,
-            "it goes on when Ripcord runs again",
-            "See to it that Ripcord runs again, and look at the share of these guards until it does.",
-        ),
-        GoesOn::Never => (
-            Severity::Critical,
-            "nobody goes on with it",
-            "Look at the share of these guards now: what was sent stays sent, the rest is not done.",
-        ),
+    let severity = match goes_on {
+        GoesOn::Elsewhere => Severity::Info,
+        GoesOn::NextTime | GoesOn::Never => Severity::Critical,
     };
-    Notification {
-        severity,
-        advice: advice.to_owned(),
-        guards: unfinished,
-        ..notice(Event::WatchdogStopping, format!("{what}; {rest}"), now)
-    }
+    let summary = Sentence::of(|language| {
+        let rest = match (language, goes_on) {
+            (Language::English, GoesOn::Elsewhere) => "another replica goes on with it",
+            (Language::English, GoesOn::NextTime) => "it goes on when Ripcord runs again",
+            (Language::English, GoesOn::Never) => "nobody goes on with it",
+            (Language::Chinese, GoesOn::Elsewhere) => "由另一个副本继续",
+            (Language::Chinese, GoesOn::NextTime) => "Ripcord 再次运行时继续",
+            (Language::Chinese, GoesOn::Never) => "没有谁会继续",
+        };
+        match language {
+            Language::English => {
+                format!("Ripcord stops with a rollback that is not done: {}; {rest}", unfinished.join(", "))
+            }
+            Language::Chinese => format!("Ripcord 停止，回滚还没有完成：{}；{rest}", unfinished.join("、")),
+        }
+    });
+    let advice = Sentence::of(|language| {
+        let text = match (language, goes_on) {
+            (Language::English, GoesOn::Elsewhere) => "Nothing.",
+            (Language::English, GoesOn::NextTime) => {
+                "See to it that Ripcord runs again, and look at the share of these guards until it does."
+            }
+            (Language::English, GoesOn::Never) => {
+                "Look at the share of these guards now: what was sent stays sent, the rest is not done."
+            }
+            (Language::Chinese, GoesOn::Elsewhere) => "无需处理。",
+            (Language::Chinese, GoesOn::NextTime) => "请让 Ripcord 重新运行；在此之前，留意这些守护的流量比例。",
+            (Language::Chinese, GoesOn::Never) => {
+                "请马上查看这些守护的流量比例：已提交的改动不会撤回，其余的没有执行。"
+            }
+        };
+        text.to_owned()
+    });
+    Notification { guards: unfinished.clone(), ..notice(Event::WatchdogStopping, severity, summary, advice, now) }
 }
 
 /// Who goes on with a rollback that a stop leaves undone.
@@ -84,19 +126,24 @@ pub enum GoesOn {
 
 /// The state could not be used.
 pub fn set_aside(why: &str, place: &str, aside: &Result<String, String>, now: Timestamp) -> Notification {
-    let aside = match aside {
-        Ok(to) => format!("it is kept in {to}"),
-        Err(error) => format!("it could not be kept: {error}"),
-    };
-    Notification {
-        severity: Severity::Critical,
-        advice:
+    let summary = Sentence::of(|language| match (language, aside) {
+        (Language::English, Ok(to)) => {
+            format!("Ripcord begins with an empty memory: {place} cannot be used, {why}; it is kept in {to}")
+        }
+        (Language::English, Err(error)) => {
+            format!("Ripcord begins with an empty memory: {place} cannot be used, {why}; it could not be kept: {error}")
+        }
+        (Language::Chinese, Ok(to)) => format!("Ripcord 以空白状态启动：{place} 无法使用，{why}；原内容保存在 {to}"),
+        (Language::Chinese, Err(error)) => {
+            format!("Ripcord 以空白状态启动：{place} 无法使用，{why}；原内容未能保存：{error}")
+        }
+    });
+    let advice = Sentence::of(|language| match language {
+        Language::English => {
             "Look at the guards: latches, pauses and rollbacks under way are forgotten, and pages that waited are lost."
-                .to_owned(),
-        ..notice(
-            Event::WatchdogNotReady,
-            format!("Ripcord begins with an empty memory: {place} cannot be used, {why}; {aside}"),
-            now,
-        )
-    }
+                .to_owned()
+        }
+        Language::Chinese => "请检查各守护：锁定、暂停和进行中的回滚都已丢失，等待发送的通知也丢了。".to_owned(),
+    });
+    notice(Event::WatchdogNotReady, Severity::Critical, summary, advice, now)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::engine::{Event, Notification, Severity};
+use crate::engine::{Event, Language, Next, Notification, Sentence, Severity};
 
 /// How long the state may be neither written nor read before people are told. An API server that is upgraded is away for less.
 const STATE_PATIENCE: Duration = Duration::from_secs(60);
@@ -71,32 +71,78 @@ impl Kind {
         }
     }
 
-    fn summary(self, error: &str) -> String {
-        match self {
-            Self::NotSaved => format!("Ripcord cannot save its state: {error}"),
-            Self::NotRead => format!("Ripcord cannot read its state, and rolls nothing back until it can: {error}"),
-            Self::CutOff => format!("Ripcord cannot lead, and rolls nothing back until a replica does: {error}"),
-            Self::NotReached => format!("Ripcord cannot reach a receiver, and its pages would wait: {error}"),
-            Self::OutOfSight => format!("a replica of Ripcord cannot see whether the leader still leads: {error}"),
-        }
+    fn summary(self, error: &str) -> Sentence {
+        Sentence::of(|language| match language {
+            Language::English => match self {
+                Self::NotSaved => format!("Ripcord cannot save its state: {error}"),
+                Self::NotRead => {
+                    format!("Ripcord cannot read its state, and rolls nothing back until it can: {error}")
+                }
+                Self::CutOff => format!("Ripcord cannot lead, and rolls nothing back until a replica does: {error}"),
+                Self::NotReached => format!("Ripcord cannot reach a receiver, and its pages would wait: {error}"),
+                Self::OutOfSight => {
+                    format!("a replica of Ripcord cannot see whether the leader still leads: {error}")
+                }
+            },
+            Language::Chinese => match self {
+                Self::NotSaved => format!("Ripcord 无法保存状态：{error}"),
+                Self::NotRead => format!("Ripcord 无法读取状态，读到之前不会回滚：{error}"),
+                Self::CutOff => format!("Ripcord 无法成为 leader，有副本成为 leader 之前不会回滚：{error}"),
+                Self::NotReached => format!("Ripcord 连不上接收方，发给它的通知只能等待：{error}"),
+                Self::OutOfSight => format!("Ripcord 的一个副本看不到 leader 是否还在工作：{error}"),
+            },
+        })
     }
 
-    fn advice(self) -> &'static str {
-        match self {
-            Self::NotSaved => {
-                "Mend what the error says. Until then Ripcord goes on, and a restart forgets incidents, latches and pages."
-            }
-            Self::NotRead => "Mend what the error says now: the guards are not protected.",
-            Self::CutOff => {
-                "Look at the API server, the way to it and Ripcord's rights now: the guards are not protected."
-            }
-            Self::NotReached => {
-                "Mend what the error says before a page has to get there; what waits is sent then. ripcord preflight tries it at once."
-            }
-            Self::OutOfSight => {
-                "Look at the API server and the way to it. If no replica says that it leads, the guards are not protected."
-            }
-        }
+    fn advice(self) -> Sentence {
+        let text = |language| match language {
+            Language::English => match self {
+                Self::NotSaved => {
+                    "Mend what the error says. Until then Ripcord goes on, and a restart forgets incidents, latches and pages."
+                }
+                Self::NotRead => "Mend what the error says now: the guards are not protected.",
+                Self::CutOff => {
+                    "Look at the API server, the way to it and Ripcord's rights now: the guards are not protected."
+                }
+                Self::NotReached => {
+                    "Mend what the error says before a page has to get there; what waits is sent then. ripcord preflight tries it at once."
+                }
+                Self::OutOfSight => {
+                    "Look at the API server and the way to it. If no replica says that it leads, the guards are not protected."
+                }
+            },
+            Language::Chinese => match self {
+                Self::NotSaved => "请按报错修好。在此之前 Ripcord 照常工作，但重启会丢失事件、锁定和未送达的通知。",
+                Self::NotRead => "请马上按报错修好：各守护目前没有保护。",
+                Self::CutOff => "请马上检查 API server、到它的网络和 Ripcord 的权限：各守护目前没有保护。",
+                Self::NotReached => {
+                    "请赶在要发通知之前按报错修好；等待的通知届时会发出。修好后执行 ripcord preflight 马上重试。"
+                }
+                Self::OutOfSight => "请检查 API server 和到它的网络。如果没有副本是 leader，各守护就没有保护。",
+            },
+        };
+        Sentence::of(|language| text(language).to_owned())
+    }
+
+    /// It is over.
+    fn over(self) -> Sentence {
+        let text = |language| match language {
+            Language::English => match self {
+                Self::NotSaved => "Ripcord saves its state again",
+                Self::NotRead => "Ripcord has read its state and watches again",
+                Self::CutOff => "a replica of Ripcord leads again",
+                Self::NotReached => "Ripcord reaches every receiver again",
+                Self::OutOfSight => "the replica of Ripcord sees the leader again",
+            },
+            Language::Chinese => match self {
+                Self::NotSaved => "Ripcord 又能保存状态",
+                Self::NotRead => "Ripcord 已读到状态，恢复守护",
+                Self::CutOff => "Ripcord 又有副本成为 leader",
+                Self::NotReached => "Ripcord 又能连上所有接收方",
+                Self::OutOfSight => "Ripcord 的副本又能看到 leader",
+            },
+        };
+        Sentence::of(|language| text(language).to_owned())
     }
 }
 
@@ -111,15 +157,7 @@ impl Troubles {
     /// It is over. The notification is for whom it was told.
     pub fn over(&mut self, kind: Kind, now: Timestamp) -> Option<Notification> {
         let trouble = self.present.remove(&kind).filter(|t| t.told)?;
-        let summary = match kind {
-            Kind::NotSaved => "Ripcord saves its state again",
-            Kind::NotRead => "Ripcord has read its state and watches again",
-            Kind::CutOff => "a replica of Ripcord leads again",
-            Kind::NotReached => "Ripcord reaches every receiver again",
-            Kind::OutOfSight => "the replica of Ripcord sees the leader again",
-        };
-        let advice = "Nothing.".to_owned();
-        Some(notification(kind, &trouble, Event::WatchdogReady, summary.to_owned(), advice, now))
+        Some(notification(kind, &trouble, Event::WatchdogReady, kind.over(), Sentence::nothing_to_do(), now))
     }
 
     /// It is another replica's to worry about. What nobody was told is forgotten; the rest ends when that one has mended it.
@@ -142,7 +180,7 @@ impl Troubles {
             }
             trouble.told = true;
             let summary = kind.summary(&trouble.error);
-            due.push(notification(*kind, trouble, Event::WatchdogNotReady, summary, kind.advice().to_owned(), now));
+            due.push(notification(*kind, trouble, Event::WatchdogNotReady, summary, kind.advice(), now));
         }
         due
     }
@@ -152,13 +190,13 @@ fn notification(
     kind: Kind,
     trouble: &Trouble,
     event: Event,
-    summary: String,
-    advice: String,
+    summary: Sentence,
+    advice: Sentence,
     now: Timestamp,
 ) -> Notification {
     let story = format!("watchdog-{}-{}", kind.word(), trouble.since.strftime("%Y%m%dT%H%M%SZ"));
     let number = if event == Event::WatchdogNotReady { 1 } else { 2 };
-    Notification {
+    let mut told = Notification {
         id: format!("{story}.{number}"),
         event,
         severity: kind.severity(),
@@ -166,14 +204,16 @@ fn notification(
         guard: None,
         guards: Vec::new(),
         incident: Some(story),
-        summary,
-        advice,
+        summary: String::new(),
+        advice: String::new(),
         trigger: None,
         rollback: None,
-        next: None,
+        next: (event == Event::WatchdogNotReady).then_some(Next::Tell),
         dry_run: false,
         chinese: None,
-    }
+    };
+    told.say(summary, advice);
+    told
 }
 
 #[cfg(test)]

@@ -61,7 +61,34 @@ pub struct TriggerWords {
     pub baseline_source: Option<String>,
 }
 
+/// A sentence in every language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    english: String,
+    chinese: String,
+}
+
+impl Sentence {
+    /// What it is in each language.
+    pub fn of(say: impl Fn(Language) -> String) -> Self {
+        Self { english: say(Language::English), chinese: say(Language::Chinese) }
+    }
+
+    /// There is nothing to do.
+    pub fn nothing_to_do() -> Self {
+        Self { english: "Nothing.".to_owned(), chinese: "无需处理。".to_owned() }
+    }
+}
+
 impl Notification {
+    /// Says this, in every language.
+    pub fn say(&mut self, summary: Sentence, advice: Sentence) {
+        self.summary = summary.english;
+        self.advice = advice.english;
+        let (summary, advice) = (summary.chinese, advice.chinese);
+        self.chinese = Some(Box::new(Chinese { summary, advice, trigger: None }));
+    }
+
     /// The one line that says all that matters. In English where it is not there in that language: one that was made before somebody
     /// wanted it, say.
     pub fn summary_in(&self, language: Language) -> &str {

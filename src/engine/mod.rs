@@ -43,7 +43,7 @@ pub use input::{
     Burn, ChangeReport, Command, Drift, Evidence, Input, Name, NewBaseline, Observation, Problem, Progress,
     ReadinessReport, Reading, SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
 };
-pub use language::{Chinese, Language, TriggerWords};
+pub use language::{Chinese, Language, Sentence, TriggerWords};
 pub use low_traffic::{needed_for_quantile, needed_for_ratio};
 pub use memory::Memory;
 pub use recorded::{Counted, KEPT_BASELINES, Measurement, Recorded, RecordedBaselines};

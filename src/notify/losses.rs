@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::engine::{Event, Notification, Severity};
+use crate::engine::{Event, Language, Notification, Sentence, Severity};
 
 use super::event::DeliveryEvent;
 use super::text::{clip, single_line};
@@ -114,12 +114,32 @@ impl Losses {
 impl Untold {
     fn told(self, receiver: &str, now: Timestamp) -> Notification {
         let Self { worst: Worst { id, notification: lost, reason }, others, guards, dry_run } = self;
-        let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
         let reason = clip(&single_line(&reason), MAX_REASON);
         let mut guards: Vec<String> = guards.into_iter().collect();
         let one_guard = guards.len() <= 1;
         let guard = if guards.len() == 1 { guards.pop() } else { None };
-        Notification {
+        let summary = Sentence::of(|language| {
+            let told = single_line(lost.summary_in(language));
+            match language {
+                Language::English => {
+                    let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
+                    format!("{receiver} did not get \"{told}\"{more}: {reason}")
+                }
+                Language::Chinese => {
+                    let more = if others > 0 { format!("（另有 {others} 条）") } else { String::new() };
+                    format!("{receiver} 没有收到“{told}”{more}：{reason}")
+                }
+            }
+        });
+        let advice = Sentence::of(|language| match language {
+            Language::English => format!(
+                "Tell whoever {receiver} would have told: it is not sent there again. Then mend the receiver {receiver}."
+            ),
+            Language::Chinese => {
+                format!("请转告 {receiver} 本该通知到的人：不会再次发送。然后修好接收方 {receiver}。")
+            }
+        });
+        let mut told = Notification {
             // The same after a restart that makes it again, so that the repeat is recognisable.
             id: format!("{}/{id}", Event::NotificationLost.as_str()),
             event: Event::NotificationLost,
@@ -128,16 +148,16 @@ impl Untold {
             guard,
             guards,
             incident: lost.incident.clone().filter(|_| one_guard),
-            summary: format!("{receiver} did not get \"{}\"{more}: {reason}", single_line(&lost.summary)),
-            advice: format!(
-                "Tell whoever {receiver} would have told: it is not sent there again. Then mend the receiver {receiver}."
-            ),
+            summary: String::new(),
+            advice: String::new(),
             trigger: None,
             rollback: None,
             next: None,
             dry_run,
             chinese: None,
-        }
+        };
+        told.say(summary, advice);
+        told
     }
 }
 

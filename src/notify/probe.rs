@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use crate::config::{Finding, Receiver};
-use crate::engine::{Event, Notification, Severity};
+use crate::engine::{Event, Language, Notification, Sentence, Severity};
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
@@ -83,7 +83,7 @@ fn in_one_line(findings: &[Finding]) -> String {
 /// take, with a story of its own, which a service that opens an alert for it keeps apart from all others.
 fn test(now: Timestamp) -> Notification {
     let id = format!("test-{}", now.strftime("%Y%m%dT%H%M%SZ"));
-    Notification {
+    let mut test = Notification {
         id: id.clone(),
         event: Event::PageFiring,
         severity: Severity::Info,
@@ -91,16 +91,33 @@ fn test(now: Timestamp) -> Notification {
         guard: None,
         guards: vec![],
         incident: Some(id),
-        summary: "TEST of Ripcord's notifications: nothing is wrong, nothing was changed".to_owned(),
-        advice: "Nothing. Somebody ran `ripcord preflight --send-test`, and this is how a page arrives here. A service that has opened an \
-                 alert for it will not hear more of it: close it."
-            .to_owned(),
+        summary: String::new(),
+        advice: String::new(),
         trigger: None,
         rollback: None,
         next: None,
         dry_run: false,
         chinese: None,
+    };
+    let summary = Sentence::of(|language| match language {
+        Language::English => "TEST of Ripcord's notifications: nothing is wrong, nothing was changed".to_owned(),
+        Language::Chinese => "TEST（测试）：Ripcord 的通知测试，没有故障，未做任何改动".to_owned(),
+    });
+    let advice = Sentence::of(|language| {
+        match language {
+        Language::English => {
+            "Nothing. Somebody ran `ripcord preflight --send-test`, and this is how a page arrives here. A service that has opened an \
+             alert for it will not hear more of it: close it."
+                .to_owned()
+        }
+        Language::Chinese => {
+            "无需处理。有人执行了 `ripcord preflight --send-test`，通知送到这里就是这个样子。如果有系统因此开了告警，请手动关闭：不会再有后续通知。"
+                .to_owned()
+        }
     }
+    });
+    test.say(summary, advice);
+    test
 }
 
 #[cfg(test)]

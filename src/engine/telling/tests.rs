@@ -1,7 +1,6 @@
 //! Both languages say the same: every sentence there is, with the same numbers.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::*;
 use crate::engine::tests::scenario::{error_rate, memory, seconds};
