@@ -105,7 +105,8 @@ fn shown(token: &std::path::Path) -> Snapshot {
     let settings = config::load(&[file], Vec::new(), LoadOptions { syntax_only: true }).expect("the preset");
     let guards = settings.guards.into_iter().map(|guard| guard.engine).collect();
     let (interval, blind_after) = (Duration::from_secs(10), Duration::from_secs(120));
-    let mut engine = Engine::new(Settings { interval, blind_after, live_for: interval, dry_run: false, guards });
+    let mut engine =
+        Engine::new(Settings { interval, blind_after, live_for: interval, dry_run: false, guards, chinese: false });
     let now: jiff::Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     for guard in ["db-adminer", "resources"] {
         let command = Command::Rollback { reason: "users complain".to_owned(), percentage: None, once: false };
