@@ -229,6 +229,8 @@ pub struct Render {
 pub enum RenderTarget {
     /// The least permissions: Roles and RoleBindings for kubectl apply
     Rbac(RenderRbac),
+    /// What a configuration may hold, as a JSON Schema, for editors that complete and check as one types
+    Schema,
     /// Manual pages, one for each command
     Man(RenderMan),
     /// Completions of a shell, to be sourced or put where it looks for them

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::node::{Kind, Node};
 use super::path::Path;
 use super::problems::Problems;
@@ -78,7 +80,13 @@ impl<T: Copy> Field<T> {
 pub(super) trait Read: Sized {
     /// Reads it, or says what is wrong.
     fn read(node: &Node, problems: &mut Problems) -> Option<Self>;
+
+    /// What may be written, as a JSON Schema. Shapes are put into `defined` by their names and referred to.
+    fn schema(defined: &mut Defined) -> Value;
 }
+
+/// The shapes of a schema, by their names.
+pub(super) type Defined = BTreeMap<&'static str, Value>;
 
 /// What a guard writes over what the defaults say. Most things replace the default as a whole.
 pub(super) trait Over: Clone {
@@ -139,6 +147,10 @@ impl Read for String {
             _ => read_text(node, problems),
         }
     }
+
+    fn schema(_: &mut Defined) -> Value {
+        json!({"type": "string", "minLength": 1})
+    }
 }
 
 /// The text of a node. A number or a boolean is not turned into text: `010` or `1.10` would come out as something else.
@@ -169,6 +181,10 @@ impl Read for AnyText {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         read_text(node, problems).map(Self)
     }
+
+    fn schema(_: &mut Defined) -> Value {
+        json!({"type": "string"})
+    }
 }
 
 impl Over for bool {}
@@ -181,6 +197,10 @@ impl Read for bool {
             Kind::Untyped(text) if text == "false" => Some(false),
             _ => wrong(node, "true or false, without quotes", problems),
         }
+    }
+
+    fn schema(_: &mut Defined) -> Value {
+        json!({"type": "boolean"})
     }
 }
 
@@ -195,6 +215,10 @@ impl Read for Duration {
             _ => wrong(node, "a duration, like 90s or 5m", problems),
         }
     }
+
+    fn schema(_: &mut Defined) -> Value {
+        json!({"type": "string", "pattern": "^([0-9]+(y|w|d|h|m|s|ms))+$"})
+    }
 }
 
 impl Over for Scalar {}
@@ -207,6 +231,10 @@ impl Read for Scalar {
             Kind::Text(text) | Kind::Untyped(text) => Some(Self::Text(text.clone())),
             _ => wrong(node, "a number, with its unit where it has one", problems),
         }
+    }
+
+    fn schema(_: &mut Defined) -> Value {
+        json!({"type": ["number", "string"]})
     }
 }
 
@@ -233,6 +261,10 @@ impl Read for Percentage {
         }
         percentage
     }
+
+    fn schema(_: &mut Defined) -> Value {
+        json!({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "string", "pattern": "^[0-9]{1,3}%$"}]})
+    }
 }
 
 impl Over for u16 {}
@@ -248,6 +280,10 @@ impl Read for u16 {
             Some(port) if port > 0 => Some(port),
             _ => wrong(node, "a port, a whole number from 1 to 65535", problems),
         }
+    }
+
+    fn schema(_: &mut Defined) -> Value {
+        json!({"type": "integer", "minimum": 1, "maximum": 65535})
     }
 }
 
@@ -285,6 +321,10 @@ impl<T: Read> Read for Named<T> {
             _ => wrong_shape(node, "a map", problems),
         }
     }
+
+    fn schema(defined: &mut Defined) -> Value {
+        json!({"type": "object", "additionalProperties": T::schema(defined)})
+    }
 }
 
 /// A list. One written over another replaces it.
@@ -307,6 +347,10 @@ impl<T: Read> Read for List<T> {
             _ => wrong_shape(node, "a list", problems),
         }
     }
+
+    fn schema(defined: &mut Defined) -> Value {
+        json!({"type": "array", "items": T::schema(defined)})
+    }
 }
 
 /// A list of texts; a single text stands for a list of one.
@@ -322,6 +366,10 @@ impl Read for Texts {
             Kind::Text(_) | Kind::Untyped(_) => Some(Self(List(vec![read_field(Some(node), problems)]))),
             _ => wrong_shape(node, "a list of texts", problems),
         }
+    }
+
+    fn schema(defined: &mut Defined) -> Value {
+        json!({"anyOf": [String::schema(defined), List::<String>::schema(defined)]})
     }
 }
 
@@ -354,14 +402,35 @@ pub(super) fn unknown_key(key: &str, path: &Path, keys: &[&'static str], problem
     problems.error(path, format!("unknown key {key:?}{}", super::suggest::hint(key, keys, "allowed here")));
 }
 
+/// The schema of a shape: its keys with what they are for.
+pub(super) fn shape_schema(
+    name: &'static str,
+    keys: impl FnOnce(&mut Defined) -> Vec<(&'static str, &'static str, Value)>,
+    defined: &mut Defined,
+) -> Value {
+    if !defined.contains_key(name) {
+        // Shapes may hold one another.
+        defined.insert(name, Value::Null);
+        let mut properties = serde_json::Map::new();
+        for (key, about, mut schema) in keys(defined) {
+            if !about.is_empty() {
+                schema["description"] = json!(about);
+            }
+            properties.insert(key.to_owned(), schema);
+        }
+        defined.insert(name, json!({"type": "object", "additionalProperties": false, "properties": properties}));
+    }
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
 /// Declares a raw shape: a map whose keys are all known and may all be missing. `fieldwise` is how one is written over
-/// another, key by key.
+/// another, key by key. What is said of a key here is what the configuration reference and the schema say.
 macro_rules! shape {
-    ($(#[$doc:meta])* $name:ident { $($key:ident: $ty:ty,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $about:literal])* $key:ident: $ty:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default)]
         pub(super) struct $name {
-            $(pub(super) $key: Field<$ty>,)*
+            $($(#[doc = $about])* pub(super) $key: Field<$ty>,)*
             /// Whether it has keys that are not known, so that what seems to be missing may just be misspelt.
             pub(super) has_unknown_keys: bool,
         }
@@ -370,6 +439,13 @@ macro_rules! shape {
             fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
                 let (map, has_unknown_keys) = read_map(node, &[$(written(stringify!($key))),*], problems)?;
                 Some(Self { $($key: read_field(map.get(written(stringify!($key))), problems),)* has_unknown_keys })
+            }
+
+            fn schema(defined: &mut Defined) -> Value {
+                let keys = |defined: &mut Defined| {
+                    vec![$((written(stringify!($key)), concat!($($about,)* "").trim_ascii(), <$ty>::schema(defined)),)*]
+                };
+                shape_schema(stringify!($name), keys, defined)
             }
         }
 

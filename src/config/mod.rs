@@ -120,6 +120,18 @@ impl Override {
     }
 }
 
+/// What a configuration may hold, as a JSON Schema (draft 2020-12), for editors. It knows the keys and their kinds; `load` knows the rest.
+pub fn schema() -> serde_json::Value {
+    let mut defined = field::Defined::new();
+    let root = <raw::Root as field::Read>::schema(&mut defined);
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Ripcord's configuration",
+        "$ref": root["$ref"],
+        "$defs": defined,
+    })
+}
+
 /// Loads a configuration from files, later ones over earlier ones, and environment variables over all of them.
 ///
 /// The error is everything that is wrong. It is never empty. Where a file cannot be read or is no YAML, nothing else is

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::field::{AnyText, Field, List, Named, Over, Percentage, Read, Texts, read_field, read_map, shape, written};
+use serde_json::Value;
+
+use super::field::{
+    AnyText, Defined, Field, List, Named, Over, Percentage, Read, Texts, read_field, read_map, shape, shape_schema,
+    written,
+};
 use super::node::Node;
 use super::problems::Problems;
 use super::units::Scalar;
