@@ -235,6 +235,10 @@ pub enum RenderTarget {
     Man(RenderMan),
     /// Completions of a shell, to be sourced or put where it looks for them
     Completions(RenderCompletions),
+    /// Recording and alerting rules for Prometheus
+    Rules(RenderRules),
+    /// A Grafana dashboard, as JSON to import
+    Dashboard(RenderDashboard),
 }
 
 /// Options of `render man`.
@@ -251,6 +255,66 @@ pub struct RenderCompletions {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+/// How Prometheus knows Ripcord.
+#[derive(Debug, Args)]
+pub struct Scrape {
+    /// The job that Prometheus scrapes Ripcord as
+    #[arg(long, value_name = "NAME", default_value = "ripcord", value_parser = job)]
+    pub job: String,
+    /// What else tells Ripcord's own series from others, as PromQL has it: 'namespace="sealos-system",cluster="eu"'
+    #[arg(long, value_name = "MATCHERS", value_parser = matchers)]
+    pub selector: Option<String>,
+}
+
+/// Options of `render rules`.
+#[derive(Debug, Args)]
+pub struct RenderRules {
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    /// For which reader
+    #[arg(long, value_enum, default_value_t = RulesFormat::Prometheus)]
+    pub format: RulesFormat,
+    /// The namespace of a PrometheusRule
+    #[arg(long, value_name = "NAME", default_value = "sealos-system", value_parser = job)]
+    pub namespace: String,
+    #[command(flatten)]
+    /// How Prometheus knows Ripcord.
+    pub scrape: Scrape,
+}
+
+/// Who reads the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RulesFormat {
+    /// A file for rule_files.
+    Prometheus,
+    /// A PrometheusRule for the Prometheus Operator.
+    PrometheusRule,
+}
+
+/// Options of `render dashboard`.
+#[derive(Debug, Args)]
+pub struct RenderDashboard {
+    /// Which one
+    #[arg(value_enum, default_value_t = Dashboard::Migration)]
+    pub which: Dashboard,
+    #[command(flatten)]
+    /// The configuration.
+    pub configured: Configured,
+    #[command(flatten)]
+    /// How Prometheus knows Ripcord.
+    pub scrape: Scrape,
+}
+
+/// A dashboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dashboard {
+    /// The guarded services while their traffic moves.
+    Migration,
+    /// Ripcord itself.
+    Ripcord,
 }
 
 /// Options of `render rbac`.
@@ -543,6 +607,26 @@ fn time(text: &str) -> Result<When, String> {
     text.parse().map(|at| When(Some(at))).map_err(|_| "write now, or a time like 2026-01-02T03:04:05Z".to_owned())
 }
 
+/// A name that needs no quoting in PromQL or YAML.
+fn job(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if !text.is_empty() && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("letters, digits, -, _, . and / are allowed".to_owned())
+    }
+}
+
+fn matchers(text: &str) -> Result<String, String> {
+    let matcher = r#"[a-zA-Z_][a-zA-Z0-9_]*\s*(=~|!~|!=|=)\s*"([^"\\]|\\.)*""#;
+    let list = regex::Regex::new(&format!(r"^\s*{matcher}(\s*,\s*{matcher})*\s*$")).map_err(|e| e.to_string())?;
+    if list.is_match(text) {
+        Ok(text.trim().to_owned())
+    } else {
+        Err("write it like namespace=\"sealos-system\",cluster=~\"eu-.*\"".to_owned())
+    }
+}
+
 fn service_account(text: &str) -> Result<ServiceAccount, String> {
     let named =
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
@@ -602,6 +686,16 @@ mod tests {
     #[test]
     fn what_can_be_typed_fits_together() {
         grammar().debug_assert();
+    }
+
+    #[test]
+    fn matchers_are_those_of_promql() {
+        for fine in [r#"namespace="x""#, r#"a="b", c!~"d|e""#, r#"a="\"x""#] {
+            assert_eq!(matchers(fine).as_deref(), Ok(fine));
+        }
+        for wrong in ["", "x", r#"a="b"}"#, r#"a="b" or vector(1)"#, r#"a="b"#, r#"1a="b""#] {
+            assert!(matchers(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

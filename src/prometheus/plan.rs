@@ -363,7 +363,7 @@ pub(super) fn threshold(guard: &Guard, trigger: &str) -> f64 {
 }
 
 /// Everything but the label values of a number.
-fn shape(number: Number, selector: &Selector, window: Duration, offset: Duration) -> Shape {
+pub(super) fn shape(number: Number, selector: &Selector, window: Duration, offset: Duration) -> Shape {
     let labels = selector.labels.keys().cloned().collect();
     Shape { number, names: selector.names, caller: selector.caller, window, offset, labels }
 }
@@ -454,7 +454,7 @@ fn baseline(planned: PlannedBaseline, numbers: &[Result<Option<f64>, Unknown>]) 
 }
 
 /// A quantile as a whole number of millionths, which can be compared and hashed.
-fn millionths(quantile: f64) -> u32 {
+pub(super) fn millionths(quantile: f64) -> u32 {
     // Validated to lie between 0 and 1.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let millionths = (quantile * 1e6).round() as u32;

@@ -8,7 +8,7 @@
 
 mod events;
 mod gauges;
-mod names;
+pub(crate) mod names;
 
 use std::io::IsTerminal as _;
 

@@ -15,6 +15,7 @@
 //! | `by_hand` | traffic is moved by hand, and by other systems |
 //! | `alerting` | the same series through alerting rules, and where that differs |
 //! | `api` | the API, held against its own document |
+//! | `monitoring` | rendered rules and dashboards, in a real Prometheus |
 //! | `replay` | what was missed is fetched as it was |
 //! | `files` | a file in Prometheus' place says what Prometheus says |
 //! | `history` | what would have happened over days |
@@ -38,6 +39,7 @@ mod files;
 mod history;
 mod keeps_still;
 mod life;
+mod monitoring;
 mod outages;
 mod preflight;
 mod proven;
@@ -57,6 +59,7 @@ pub fn trials() -> Vec<Story> {
         acts::trials(),
         alerting::trials(),
         api::trials(),
+        monitoring::trials(),
         by_hand::trials(),
         proven::trials(),
         keeps_still::trials(),
