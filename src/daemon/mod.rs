@@ -17,6 +17,8 @@ mod core;
 mod heartbeat;
 mod notices;
 mod owed;
+#[cfg(test)]
+mod pages;
 mod readiness;
 mod role;
 mod shares;

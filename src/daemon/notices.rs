@@ -22,6 +22,7 @@ fn notice(event: Event, severity: Severity, summary: Sentence, advice: Sentence,
         trigger: None,
         rollback: None,
         next: None,
+        opening: None,
         dry_run: false,
         chinese: None,
     };

@@ -209,6 +209,7 @@ fn notification(
         trigger: None,
         rollback: None,
         next: (event == Event::WatchdogNotReady).then_some(Next::Tell),
+        opening: None,
         dry_run: false,
         chinese: None,
     };

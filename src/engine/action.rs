@@ -42,11 +42,16 @@ impl Action {
         notification.dry_run = true;
         notification.severity = notification.severity.min(Severity::Warning);
         notification.summary.insert_str(0, DRY_RUN);
+        if let Some(opening) = &mut notification.opening {
+            opening.severity = opening.severity.min(Severity::Warning);
+            opening.summary.insert_str(0, DRY_RUN);
+        }
         let said = Said::WouldHaveRolledBack { way: Movement { from: None, to: 0 } };
         notification.advice = said.words("", Language::English).advice;
         notification.next = None;
         if let Some(chinese) = &mut notification.chinese {
             chinese.summary.insert_str(0, DRY_RUN);
+            chinese.opening.iter_mut().for_each(|opening| opening.insert_str(0, DRY_RUN));
             chinese.advice = said.words("", Language::Chinese).advice;
         }
     }
@@ -125,6 +130,9 @@ pub struct Notification {
     /// What Ripcord does next by itself, where something depends on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
+    /// What the first page of its story said, where this is a later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Opening>,
     /// Whether nothing was really changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -168,6 +176,15 @@ pub struct RollbackFacts {
     /// What went wrong, where something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// What the first page of a story said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// How urgent it was.
+    pub severity: Severity,
+    /// Its one line.
+    pub summary: String,
 }
 
 /// What Ripcord does next by itself.

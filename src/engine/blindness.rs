@@ -169,6 +169,7 @@ pub(super) fn page(
         trigger: None,
         rollback: None,
         next: matches!(event, Event::WatchdogBlind | Event::WatchdogNotReady).then_some(Next::Tell),
+        opening: None,
         dry_run: false,
         chinese,
     }

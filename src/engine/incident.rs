@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Event, Next, Notification, RollbackFacts, Severity, TriggerFacts};
+use super::action::{Event, Next, Notification, Opening, RollbackFacts, Severity, TriggerFacts};
 use super::input::{Drift, SavedObject, StepReport, StepResult};
 use super::language::{Language, TriggerWords};
 use super::telling::{self, Facts, Movement, Said, Words};
@@ -38,6 +38,12 @@ pub struct Incident {
     /// Their words in Chinese, where somebody wanted them then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) words: Vec<TriggerWords>,
+    /// What its first page said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) opening: Option<Opening>,
+    /// The same in Chinese, where somebody wanted it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) opening_in_chinese: Option<String>,
     /// The share at the trip; absent when the cluster could not be read.
     pub from_percentage: Option<u8>,
     /// The share that the present rung goes to.
@@ -136,6 +142,8 @@ pub(super) struct Page {
     pub facts: Option<Facts>,
     pub next: Option<Next>,
     pub dry_run: bool,
+    /// Whether somebody wants it in Chinese.
+    pub chinese: bool,
 }
 
 /// An id from a name and a time, to the second, like `terminal-20260102T030405Z`. A guard is latched between two incidents and a trip
@@ -164,6 +172,8 @@ impl Incident {
             reason,
             triggers,
             words,
+            opening: None,
+            opening_in_chinese: None,
             from_percentage: None,
             to_percentage: 0,
             attempt: 0,
@@ -193,7 +203,7 @@ impl Incident {
     /// The incident as everybody may see it: of the objects that were saved only their names.
     pub(super) fn shown(&self) -> Self {
         let names = self.snapshot.iter().map(|o| SavedObject { object: o.object.clone(), yaml: String::new() });
-        Self { snapshot: names.collect(), words: Vec::new(), ..self.clone() }
+        Self { snapshot: names.collect(), words: Vec::new(), opening_in_chinese: None, ..self.clone() }
     }
 
     /// Keeps objects as they were before the change. What is kept already stays: it is the older.
@@ -274,6 +284,15 @@ impl Incident {
             Some(Facts { facts, words }) => (Some(facts), words),
             None => (self.triggers.first().cloned(), self.words.first().cloned()),
         };
+        let mut chinese = page.said.in_chinese(&self.guard, words);
+        let opening = if self.pages == 1 {
+            self.opening = Some(Opening { severity: page.severity, summary: summary.clone() });
+            self.opening_in_chinese = chinese.as_ref().filter(|_| page.chinese).map(|chinese| chinese.summary.clone());
+            None
+        } else {
+            chinese.iter_mut().for_each(|chinese| chinese.opening.clone_from(&self.opening_in_chinese));
+            self.opening.clone()
+        };
         Notification {
             id: format!("{}.{}-{}", self.id, self.pages, page.event.as_str()),
             event: page.event,
@@ -287,8 +306,9 @@ impl Incident {
             trigger,
             rollback: (self.kind == IncidentKind::Rollback).then(|| self.rollback_facts()),
             next: page.next,
+            opening,
             dry_run: page.dry_run,
-            chinese: page.said.in_chinese(&self.guard, words),
+            chinese,
         }
     }
 

@@ -42,6 +42,9 @@ pub struct Chinese {
     pub summary: String,
     /// What the reader should do now.
     pub advice: String,
+    /// What the first page of its story said, where this is a later one and that was told in Chinese too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<String>,
     /// The words of the trigger, where the notification has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<TriggerWords>,
@@ -86,7 +89,7 @@ impl Notification {
         self.summary = summary.english;
         self.advice = advice.english;
         let (summary, advice) = (summary.chinese, advice.chinese);
-        self.chinese = Some(Box::new(Chinese { summary, advice, trigger: None }));
+        self.chinese = Some(Box::new(Chinese { summary, advice, opening: None, trigger: None }));
     }
 
     /// The one line that says all that matters. In English where it is not there in that language: one that was made before somebody
@@ -98,6 +101,12 @@ impl Notification {
     /// What the reader should do now; in English as above.
     pub fn advice_in(&self, language: Language) -> &str {
         self.in_chinese(language).map_or(&self.advice, |chinese| &chinese.advice)
+    }
+
+    /// What the first page of its story said; in English as above.
+    pub fn opening_in(&self, language: Language) -> Option<&str> {
+        let opening = self.opening.as_ref()?;
+        Some(self.in_chinese(language).and_then(|chinese| chinese.opening.as_ref()).unwrap_or(&opening.summary))
     }
 
     /// What is said of the trigger's numbers; in English as above.

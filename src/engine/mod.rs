@@ -26,7 +26,7 @@ mod settings;
 mod status;
 mod telling;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trigger;
 mod words;
 
@@ -35,7 +35,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use action::{
-    Action, ChangeOrder, Event, Next, Notification, Record, RollbackFacts, Severity, TriggerFacts, Withheld,
+    Action, ChangeOrder, Event, Next, Notification, Opening, Record, RollbackFacts, Severity, TriggerFacts, Withheld,
 };
 pub use guard::{GuardState, Watched};
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
@@ -52,6 +52,7 @@ pub use settings::{
     TriggerSettings, Unit,
 };
 pub use status::{GuardStatus, TriggerStatus, TriggerView};
+pub use telling::duration_in_chinese;
 pub use trigger::Verdict;
 pub use words::duration as duration_in_words;
 pub use words::period as period_in_words;

@@ -153,6 +153,7 @@ impl Untold {
             trigger: None,
             rollback: None,
             next: None,
+            opening: None,
             dry_run,
             chinese: None,
         };

@@ -8,7 +8,7 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
-use crate::engine::Language;
+use crate::engine::{Event, Language, Notification};
 
 use super::addresses::Addresses;
 use super::entry::Entry;
@@ -32,10 +32,16 @@ pub(super) fn write(
     let mut mail = Message::builder()
         .from(from.clone())
         .to(to.clone())
-        .subject(words.subject)
+        .subject(subject(notification, language).unwrap_or(words.subject))
         .date(SystemTime::from(notification.time.max(Timestamp::UNIX_EPOCH)))
         .message_id(Some(message_id(&entry.id, &domain)))
-        .raw_header(fixed("Auto-Submitted", "auto-generated"));
+        .raw_header(fixed("Auto-Submitted", "auto-generated"))
+        .raw_header(fixed("Content-Language", words.language.tag()))
+        .raw_header(fixed("X-Ripcord-Event", notification.event.as_str()))
+        .raw_header(fixed("X-Ripcord-Severity", notification.severity.as_str()));
+    if words.urgent {
+        mail = mail.raw_header(fixed("Importance", "high")).raw_header(fixed("X-Priority", "1"));
+    }
     if let Some(incident) = &notification.incident {
         // No mail has this id. That all of an incident refer to it makes them one thread, whichever arrives first.
         let story = message_id(incident, &domain);
@@ -47,6 +53,41 @@ pub(super) fn write(
         .singlepart(SinglePart::plain(words.text))
         .singlepart(SinglePart::html(words.html));
     Ok(mail.multipart(parts)?.formatted())
+}
+
+/// The subject of a mail that only says how its story goes on: that of the story's first one, as of an answer to it. Mail programs put
+/// mails under one another that refer to one another, but Gmail and Outlook only those whose subjects are the same but for `Re:`. What wants
+/// something new of its reader has a subject of its own: a conversation that somebody has muted or put away must not hide it. What it says
+/// is in the preview, which the HTML part begins with.
+fn subject(notification: &Notification, language: Language) -> Option<String> {
+    if wants_a_person(notification.event) {
+        return None;
+    }
+    message::opening(notification, language).map(|opening| format!("Re: {opening}"))
+}
+
+/// Whether an event wants something of its reader that nothing before it in its story did.
+fn wants_a_person(event: Event) -> bool {
+    match event {
+        Event::RollbackFailed
+        | Event::RollbackNotRecovered
+        | Event::RollbackReverted
+        | Event::PageFiring
+        | Event::WatchdogBlind
+        | Event::WatchdogNotReady
+        | Event::WatchdogStopping
+        | Event::NotificationLost => true,
+        Event::RollbackStarted
+        | Event::RollbackSucceeded
+        | Event::RollbackVerified
+        | Event::PageResolved
+        | Event::WatchdogSees
+        | Event::WatchdogReady
+        | Event::WatchdogStarted
+        | Event::GuardPaused
+        | Event::GuardRearmed
+        | Event::GuardAcknowledged => false,
+    }
 }
 
 fn fixed(name: &'static str, value: &str) -> HeaderValue {

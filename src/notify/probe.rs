@@ -96,6 +96,7 @@ fn test(now: Timestamp) -> Notification {
         trigger: None,
         rollback: None,
         next: None,
+        opening: None,
         dry_run: false,
         chinese: None,
     };

@@ -49,6 +49,7 @@ impl Guard {
                 facts: None,
                 next: self.settings.rollback.next(),
                 dry_run: rules.dry_run,
+                chinese: rules.chinese,
             },
         );
         let reason = incident.reason.clone();
@@ -112,13 +113,13 @@ impl Guard {
                 incident.note(now, "every change is accepted; waiting for the rollouts");
                 actions.push(Action::Journal);
             }
-            Progress::Completed => self.completed(now, &mut actions),
+            Progress::Completed => self.completed(now, rules, &mut actions),
             Progress::Failed { step, error } => self.failed(&step, error, now, rules, &mut actions),
         }
         actions
     }
 
-    pub(super) fn completed(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn completed(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         let Some(incident) = &mut self.incident else { return };
         incident.completed_at = Some(now);
         incident.error = None;
@@ -152,6 +153,7 @@ impl Guard {
                 facts: None,
                 next: self.settings.rollback.next().filter(|_| !dry_run),
                 dry_run,
+                chinese: rules.chinese,
             },
         );
         actions.push(Action::Journal);
@@ -197,6 +199,7 @@ impl Guard {
                     facts: None,
                     next: Some(Next::Retry { in_seconds: tenths(delay) }),
                     dry_run: rules.dry_run,
+                    chinese: rules.chinese,
                 },
             );
             actions.push(Action::Notify(page));

@@ -24,13 +24,13 @@ impl Guard {
             Command::Shift { reason, percentage, force } => {
                 self.shift(&reason, percentage, force, now, rules, &mut actions);
             }
-            Command::Rearm => self.rearm(now, &mut actions),
-            Command::Pause { until } => self.pause(until, now, &mut actions),
+            Command::Rearm => self.rearm(now, rules, &mut actions),
+            Command::Pause { until } => self.pause(until, now, rules, &mut actions),
             Command::Resume if self.pause.is_some() => {
                 self.resume("a person resumed it", now, rules, &mut actions);
             }
             Command::Resume => actions.push(self.ignored("the guard is not paused")),
-            Command::Acknowledge => self.acknowledge(now, &mut actions),
+            Command::Acknowledge => self.acknowledge(now, rules, &mut actions),
             Command::RecordBaselines { baselines } => self.record_baselines(baselines, now, &mut actions),
             Command::UseBaseline { trigger, version } => self.use_baseline(&trigger, version, &mut actions),
         }
@@ -101,7 +101,7 @@ impl Guard {
         }
     }
 
-    pub(super) fn rearm(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn rearm(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         match self.state {
             GuardState::RolledBack | GuardState::NotRecovered => {}
             GuardState::Watching if self.incident.is_some() => {}
@@ -112,21 +112,21 @@ impl Guard {
             }
         }
         self.start_clocks_anew(now);
-        let page = self.told(Event::GuardRearmed, Said::Rearmed, None, now);
+        let page = self.told(Event::GuardRearmed, Said::Rearmed, None, now, rules);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         self.goto(GuardState::Watching, "a person re-armed it", actions);
         self.retire(now);
     }
 
-    pub(super) fn pause(&mut self, until: Timestamp, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn pause(&mut self, until: Timestamp, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         if until <= now {
             actions.push(self.ignored(format!("a pause until {until} would be over already")));
             return;
         }
         let from = self.pause.as_ref().map_or(self.state, |p| p.from);
         self.pause = Some(Pause { until, from });
-        let page = self.told(Event::GuardPaused, Said::Paused { until }, Some(Next::Resume { until }), now);
+        let page = self.told(Event::GuardPaused, Said::Paused { until }, Some(Next::Resume { until }), now, rules);
         actions.push(Action::Journal);
         self.cut_shift_short("a person paused the guard", now, actions);
         if self.state == GuardState::RollingBack
@@ -152,7 +152,7 @@ impl Guard {
         }
     }
 
-    pub(super) fn acknowledge(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn acknowledge(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         let Some(incident) = &mut self.incident else {
             return actions.push(self.ignored("there is no incident to acknowledge"));
         };
@@ -163,8 +163,9 @@ impl Guard {
         }
         incident.acknowledged_at = Some(now);
         let gives_up = failing && self.pause.as_ref().map_or(self.state, |p| p.from) == GuardState::RollingBack;
-        let next = gives_up.then_some(Next::Rearm);
-        let page = self.told(Event::GuardAcknowledged, Said::Acknowledged { gives_up }, next, now);
+        let latched = matches!(self.state, GuardState::RolledBack | GuardState::NotRecovered);
+        let next = (gives_up || latched).then_some(Next::Rearm);
+        let page = self.told(Event::GuardAcknowledged, Said::Acknowledged { gives_up }, next, now, rules);
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         if retrying {
@@ -178,32 +179,44 @@ impl Guard {
     }
 
     /// A page about what a person did, within the incident where there is one.
-    pub(super) fn told(&mut self, event: Event, said: Said, next: Option<Next>, now: Timestamp) -> Notification {
+    pub(super) fn told(
+        &mut self,
+        event: Event,
+        said: Said,
+        next: Option<Next>,
+        now: Timestamp,
+        rules: Rules,
+    ) -> Notification {
         if let Some(incident) = &mut self.incident {
-            let page = Page { event, severity: Severity::Info, said, facts: None, next, dry_run: false };
+            let page = Page {
+                event,
+                severity: Severity::Info,
+                said,
+                facts: None,
+                next,
+                dry_run: false,
+                chinese: rules.chinese,
+            };
             return incident.page(now, page);
         }
         let Words { summary, advice } = said.words(&self.settings.name, Language::English);
-        {
-            Notification {
-                id: {
-                    self.told += 1;
-                    format!("{}.{}.{}", incident::id(&self.settings.name, now), event.as_str(), self.told)
-                },
-                event,
-                severity: Severity::Info,
-                time: now,
-                guard: Some(self.settings.name.clone()),
-                guards: Vec::new(),
-                incident: None,
-                summary,
-                advice,
-                trigger: None,
-                rollback: None,
-                next,
-                dry_run: false,
-                chinese: said.in_chinese(&self.settings.name, None),
-            }
+        self.told += 1;
+        Notification {
+            id: format!("{}.{}.{}", incident::id(&self.settings.name, now), event.as_str(), self.told),
+            event,
+            severity: Severity::Info,
+            time: now,
+            guard: Some(self.settings.name.clone()),
+            guards: Vec::new(),
+            incident: None,
+            summary,
+            advice,
+            trigger: None,
+            rollback: None,
+            next,
+            opening: None,
+            dry_run: false,
+            chinese: said.in_chinese(&self.settings.name, None),
         }
     }
 }

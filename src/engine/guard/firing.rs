@@ -87,6 +87,7 @@ impl Guard {
                             facts: None,
                             next: Some(Next::Tell),
                             dry_run: rules.dry_run,
+                            chinese: rules.chinese,
                         },
                     );
                     self.triggers[index].firing = Some(story);
@@ -106,6 +107,7 @@ impl Guard {
                             facts,
                             next: None,
                             dry_run: rules.dry_run,
+                            chinese: rules.chinese,
                         },
                     );
                     actions.push(Action::Journal);
@@ -142,6 +144,7 @@ impl Guard {
                 facts,
                 next: Some(Next::Rearm),
                 dry_run: rules.dry_run,
+                chinese: rules.chinese,
             },
         );
         actions.push(Action::Journal);
@@ -173,6 +176,7 @@ impl Guard {
                 facts,
                 next: Some(Next::Rearm),
                 dry_run: false,
+                chinese: rules.chinese,
             },
         );
         actions.push(Action::Journal);
@@ -240,6 +244,7 @@ impl Guard {
                 facts: None,
                 next: Some(Next::Tell),
                 dry_run: rules.dry_run,
+                chinese: rules.chinese,
             },
         );
         let id = incident.id.clone();
@@ -256,7 +261,7 @@ impl Guard {
 
     /// A dry run is over and the traffic may be moved: its story ends, for nothing was changed and nothing is latched. What holds now is
     /// acted on for real.
-    pub(super) fn end_dry_run(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(super) fn end_dry_run(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         let Some(incident) = &mut self.incident else { return };
         let page = incident.page(
             now,
@@ -267,6 +272,7 @@ impl Guard {
                 facts: None,
                 next: None,
                 dry_run: false,
+                chinese: rules.chinese,
             },
         );
         actions.push(Action::Journal);
@@ -299,6 +305,7 @@ impl Guard {
                 facts,
                 next: None,
                 dry_run: false,
+                chinese: rules.chinese,
             },
         );
         actions.push(Action::Journal);

@@ -311,7 +311,7 @@ impl Guard {
                 GuardState::RolledBack | GuardState::NotRecovered
                     if !rules.dry_run && self.incident.as_ref().is_some_and(|i| i.dry_run) =>
                 {
-                    self.end_dry_run(now, &mut actions);
+                    self.end_dry_run(now, rules, &mut actions);
                 }
                 GuardState::RolledBack if self.incident.as_ref().is_some_and(|i| i.dry_run) => {
                     self.close_by_itself(now, rules, &mut actions);

@@ -121,6 +121,7 @@ impl Unready {
             trigger: None,
             rollback: None,
             next: (event == Event::WatchdogNotReady).then_some(Next::Tell),
+            opening: None,
             dry_run: rules.dry_run,
             chinese: said.in_chinese(guard, None),
         }

@@ -198,6 +198,7 @@ impl TriggerMemory {
             facts: None,
             next: None,
             dry_run: rules.dry_run,
+            chinese: rules.chinese,
         };
         Some(Action::Notify(story.page(now, page)))
     }
@@ -243,6 +244,7 @@ fn abandoned(guard: &str, mut incident: Incident, now: Timestamp, rules: Rules) 
         facts: None,
         next: None,
         dry_run: rules.dry_run,
+        chinese: rules.chinese,
     };
     let page = incident.page(now, page);
     let record = Record::Rollback { guard: guard.to_owned(), incident: incident.id, result: "abandoned", took: None };
@@ -257,6 +259,7 @@ fn closed(mut incident: Incident, state: GuardState, now: Timestamp, rules: Rule
         facts: None,
         next: None,
         dry_run: rules.dry_run || incident.dry_run,
+        chinese: rules.chinese,
     };
     Action::Notify(incident.page(now, page))
 }

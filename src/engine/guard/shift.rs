@@ -176,7 +176,7 @@ impl super::Trigger {
             Some(Verdict::Clear) => None,
             Some(Verdict::Unknown(unknown)) if share == Some(0) && unknown.is_expected_at_zero() => None,
             Some(Verdict::Unknown(unknown)) => Some(format!("{label} is unknown: {unknown}")),
-            Some(_) => Some(telling::now(&self.measured())),
+            Some(_) => Some(telling::against_limit(&self.measured())),
             None => Some(format!("{label} is not measured yet")),
         }
     }

@@ -129,6 +129,7 @@ impl Guard {
             facts,
             next: Some(Next::Rearm),
             dry_run: rules.dry_run,
+            chinese: rules.chinese,
         };
         self.ended(Verification::Recovered, GuardState::RolledBack, page, now, actions);
     }
@@ -145,6 +146,7 @@ impl Guard {
             facts,
             next: Some(Next::Rearm),
             dry_run: rules.dry_run,
+            chinese: rules.chinese,
         };
         self.ended(Verification::CannotSee, GuardState::RolledBack, page, now, actions);
     }
@@ -164,6 +166,7 @@ impl Guard {
             facts,
             next: Some(next.map_or(Next::Rearm, |percentage| Next::Rung { percentage })),
             dry_run: rules.dry_run,
+            chinese: rules.chinese,
         };
         match next {
             None => self.ended(Verification::NotRecovered, GuardState::NotRecovered, page, now, actions),
@@ -238,6 +241,7 @@ impl Guard {
                 facts: None,
                 next: Some(Next::Rearm),
                 dry_run: false,
+                chinese: rules.chinese,
             },
         );
         actions.push(Action::Journal);

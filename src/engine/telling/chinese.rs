@@ -39,7 +39,7 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
                 Some(next) => format!("继续回滚到 {next} %"),
                 None => "Ripcord 已没有可做的了".to_owned(),
             };
-            let (within, bad) = (numbers::duration(*within), all(bad, now));
+            let (within, bad) = (numbers::duration(*within), all(bad, against_limit));
             format!("{guard}：回滚到 {at} % 后，{within}内没有见效：{bad}；{outlook}")
         }
         Said::Undone { to, share, drift } => {
@@ -189,7 +189,7 @@ fn movement(way: Movement) -> String {
 }
 
 /// `错误率 3.1 %（阈值 1 %）`.
-fn now(measured: &Measured) -> String {
+fn against_limit(measured: &Measured) -> String {
     let Measured { settings, assessment, .. } = measured;
     let label = numbers::label(settings);
     let Some(a) = assessment else { return format!("{label} 没有取到值") };
@@ -212,7 +212,7 @@ fn with_limit(label: &str, assessment: &Assessment, measured: &Measured, limit: 
 
 /// The same with how long: `错误率 3.1 %（阈值 1 %），已持续 5 分钟`.
 fn held(measured: &Measured) -> String {
-    format!("{}，已持续 {}", now(measured), numbers::duration(measured.held))
+    format!("{}，已持续 {}", against_limit(measured), numbers::duration(measured.held))
 }
 
 fn all(of: &[Measured], say: fn(&Measured) -> String) -> String {

@@ -47,7 +47,7 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
                 Some(next) => format!("going on to {next} %"),
                 None => "Ripcord has nothing left to do".to_owned(),
             };
-            let (within, bad) = (words::duration(*within), all(bad, now));
+            let (within, bad) = (words::duration(*within), all(bad, against_limit));
             format!("{guard}: the rollback to {at} % did not help within {within}: {bad}; {outlook}")
         }
         Said::Undone { to, share, drift } => {
@@ -219,7 +219,7 @@ pub(in super::super) fn movement(way: Movement) -> String {
 }
 
 /// `error rate 3.1 % (limit 1 %)`.
-pub(in super::super) fn now(measured: &Measured) -> String {
+pub(in super::super) fn against_limit(measured: &Measured) -> String {
     let Measured { settings, assessment, .. } = measured;
     let label = words::label(settings);
     let Some(a) = assessment else { return format!("{label} not measured") };
@@ -243,7 +243,7 @@ fn with_limit(label: &str, assessment: &Assessment, measured: &Measured, limit: 
 
 /// The same with how long: `error rate 3.1 % (limit 1 %) for 5m0s`.
 fn held(measured: &Measured) -> String {
-    format!("{} for {}", now(measured), words::duration(measured.held))
+    format!("{} for {}", against_limit(measured), words::duration(measured.held))
 }
 
 fn all(of: &[Measured], say: fn(&Measured) -> String) -> String {

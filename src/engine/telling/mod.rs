@@ -23,7 +23,9 @@ use super::recorded::Recorded;
 use super::settings::TriggerSettings;
 use super::trigger::Verdict;
 
-pub(super) use english::{cause, movement, now, problems};
+pub use numbers::duration as duration_in_chinese;
+
+pub(super) use english::{against_limit, cause, movement, problems};
 
 /// Reasons, guards and baselines that a page names; the rest is counted.
 const NAMED: usize = 5;
@@ -187,7 +189,7 @@ impl Said {
     /// In Chinese, with the words of the trigger that the page carries.
     pub fn in_chinese(&self, guard: &str, trigger: Option<TriggerWords>) -> Option<Box<Chinese>> {
         let Words { summary, advice } = self.words(guard, Language::Chinese);
-        Some(Box::new(Chinese { summary, advice, trigger }))
+        Some(Box::new(Chinese { summary, advice, opening: None, trigger }))
     }
 }
 

@@ -140,7 +140,7 @@ pub(super) fn period(time: Duration) -> String {
 }
 
 /// `5 分钟`, `1 分 30 秒`, `250 毫秒`.
-pub(super) fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds == 0 && duration.subsec_millis() > 0 {
         return format!("{} 毫秒", duration.subsec_millis());

@@ -7,5 +7,5 @@
 
 mod oracle;
 mod properties;
-pub(super) mod scenario;
+pub(crate) mod scenario;
 mod tables;

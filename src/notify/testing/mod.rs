@@ -53,6 +53,7 @@ pub(super) fn notification(id: &str) -> Notification {
             error: Some("one replica is slow".to_owned()),
         }),
         next: None,
+        opening: None,
         dry_run: false,
         chinese: None,
     }
