@@ -126,21 +126,23 @@ mod tests {
 
     use jiff::Timestamp;
 
+    use mailparse::{MailHeaderMap, ParsedMail};
+
     use super::{message_id, write};
-    use crate::engine::Language;
+    use crate::engine::{Chinese, Event, Language, Opening, Severity};
     use crate::notify::entry::Entry;
     use crate::notify::testing::{addresses, notification};
 
     fn written(n: crate::engine::Notification) -> String {
+        written_in(n, Language::English)
+    }
+
+    fn written_in(n: crate::engine::Notification, language: Language) -> String {
         let entry = Entry::new("sre", Some("a@example.org"), Timestamp::UNIX_EPOCH, Arc::new(n));
         let from = "Ripcord <ripcord@example.com>".parse().unwrap();
         let to = "a@example.org".parse().unwrap();
-        let bytes = write(&entry, &from, &to, &addresses(), Language::English).unwrap();
-        assert_eq!(
-            bytes,
-            write(&entry, &from, &to, &addresses(), Language::English).unwrap(),
-            "the same bytes each time"
-        );
+        let bytes = write(&entry, &from, &to, &addresses(), language).unwrap();
+        assert_eq!(bytes, write(&entry, &from, &to, &addresses(), language).unwrap(), "the same bytes each time");
         assert!(bytes.is_ascii(), "no server needs an extension for it");
         String::from_utf8(bytes).unwrap()
     }
@@ -156,12 +158,96 @@ mod tests {
             "In-Reply-To: <terminal-20260102T030405Z@example.com>",
             "References: <terminal-20260102T030405Z@example.com>",
             "Auto-Submitted: auto-generated",
+            "Content-Language: en",
+            "X-Ripcord-Event: rollback.started",
+            "X-Ripcord-Severity: critical",
             "MIME-Version: 1.0",
         ] {
             assert!(mail.lines().any(|l| l == header), "{header} is not in {mail}");
         }
         assert!(mail.contains("multipart/alternative"));
         assert!(mail.find("text/plain").unwrap() < mail.find("text/html").unwrap(), "the richer part comes last");
+    }
+
+    fn subject(mail: &str) -> String {
+        mailparse::parse_mail(mail.as_bytes()).unwrap().headers.get_first_value("Subject").unwrap()
+    }
+
+    fn head(mail: &str) -> &str {
+        mail.split("\r\n\r\n").next().unwrap()
+    }
+
+    /// A later notification of the story that `notification` begins.
+    fn later(event: Event, severity: Severity) -> crate::engine::Notification {
+        let mut n = notification("n2");
+        let opening = Opening { severity: n.severity, summary: n.summary.clone() };
+        n.opening = Some(opening);
+        (n.event, n.severity, n.summary) = (event, severity, "terminal: something else".to_owned());
+        n
+    }
+
+    #[test]
+    fn what_says_how_a_story_goes_on_answers_its_first_mail_and_what_wants_a_person_does_not() {
+        let first = subject(&written(notification("n1")));
+        assert_eq!(first, "[CRITICAL] terminal: error rate 3.1 % (limit 1 %) for 5m0s, rolling back 25 % -> 0 %");
+        for event in [Event::RollbackSucceeded, Event::RollbackVerified, Event::GuardAcknowledged, Event::GuardRearmed]
+        {
+            assert_eq!(subject(&written(later(event, Severity::Info))), format!("Re: {first}"), "{event:?}");
+        }
+        for event in [Event::RollbackFailed, Event::RollbackNotRecovered, Event::RollbackReverted, Event::PageFiring] {
+            let mail = written(later(event, Severity::Critical));
+            assert_eq!(subject(&mail), "[CRITICAL] terminal: something else", "{event:?}");
+            assert!(mail.contains("References: <terminal-20260102T030405Z@example.com>"), "{mail}");
+        }
+        // What it says stands in the preview and in its first line.
+        let mail = written(later(Event::RollbackVerified, Severity::Critical));
+        let parsed = mailparse::parse_mail(mail.as_bytes()).unwrap();
+        assert!(parsed.subparts[0].get_body().unwrap().starts_with("terminal: something else\r\n"), "{mail}");
+    }
+
+    #[test]
+    fn only_what_is_urgent_is_marked_so() {
+        let urgent = |n| head(&written(n)).contains("\r\nImportance: high\r\n");
+        assert!(urgent(notification("n1")));
+        assert!(!urgent(later(Event::RollbackVerified, Severity::Critical)), "good news");
+        assert!(!urgent(later(Event::RollbackFailed, Severity::Warning)), "a dry run, say");
+        assert!(head(&written(notification("n1"))).contains("\r\nX-Priority: 1\r\n"));
+    }
+
+    fn in_chinese() -> crate::engine::Notification {
+        let mut n = later(Event::RollbackFailed, Severity::Critical);
+        n.chinese = Some(Box::new(Chinese {
+            summary: "terminal：回滚 25 % -> 0 % 失败：deployments.apps \"terminal-controller\" is forbidden；正在重试"
+                .to_owned(),
+            advice: "请立即处理：流量还没有切回。".to_owned(),
+            opening: Some("terminal：错误率 3.1 %（阈值 1 %），已持续 5 分钟，正在回滚 25 % -> 0 %".to_owned()),
+            trigger: None,
+        }));
+        n
+    }
+
+    #[test]
+    fn chinese_arrives_as_it_was_written() {
+        let mail = written_in(in_chinese(), Language::Chinese);
+        let parsed = mailparse::parse_mail(mail.as_bytes()).unwrap();
+        let says = "terminal：回滚 25 % -> 0 % 失败：deployments.apps \"terminal-controller\" is forbidden；正在重试";
+        assert_eq!(subject(&mail), format!("[严重] {says}"));
+        assert!(head(&mail).lines().all(|line| line.len() <= 78), "{}", head(&mail));
+        assert!(head(&mail).contains("\r\nContent-Language: zh-CN\r\n"));
+        let body = |part: &ParsedMail<'_>| part.get_body().unwrap();
+        let [text, html] = &parsed.subparts[..] else { panic!("{} parts", parsed.subparts.len()) };
+        assert!(body(text).starts_with(&format!("{says}\r\n\r\n现在要做什么：\r\n请立即处理")), "{}", body(text));
+        assert!(body(html).contains("<html lang=\"zh-CN\">") && body(html).contains("请立即处理"), "{}", body(html));
+
+        let mut goes_on = in_chinese();
+        goes_on.event = Event::RollbackSucceeded;
+        let mail = written_in(goes_on, Language::Chinese);
+        assert_eq!(
+            subject(&mail),
+            "Re: [严重] terminal：错误率 3.1 %（阈值 1 %），已持续 5 分钟，正在回滚 25 % -> 0 %"
+        );
+        assert_eq!(subject(&written(in_chinese())), "[CRITICAL] terminal: something else", "another wants English");
+        assert!(head(&written(in_chinese())).contains("\r\nContent-Language: en\r\n"));
     }
 
     #[test]

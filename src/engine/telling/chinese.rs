@@ -120,7 +120,7 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
             "请立即处理：流量还没有切回。按报错排除故障，或自己修改对象（kubectl）；Ripcord 会一直重试，直到成功，或有人确认（ripcord ack {guard}）。"
         ),
         Said::RollbackAbandoned { .. } => format!(
-            "请立即处理：查看当前比例，手动切换流量；或把该守护加回配置，再回滚（ripcord rollback --component {guard} --reason \"…\"）。"
+            "请立即处理：查看当前比例，手动切换流量；或把该守护加回配置，再回滚（ripcord rollback --component {guard} --reason \"原因\"）。"
         ),
         Said::Helped { .. } => {
             format!("查明原因，再重新启用（ripcord rearm {guard}），之后才能继续切流量；在此之前不会再自动回滚。")
@@ -134,11 +134,11 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         }
         Said::Undone { .. } => format!(
             "查出是谁改回去的（GitOps、operator 或人），并在那里制止。Ripcord 不与之争抢，该守护保持锁定。需要再次回滚时执行：ripcord \
-             rollback --component {guard} --reason \"…\""
+             rollback --component {guard} --reason \"原因\""
         ),
         Said::Firing(_) => "请查看；Ripcord 不会为这个触发器做任何改动。".to_owned(),
         Said::FiringWhileLatched(_) => format!(
-            "请立即处理：如有帮助，手动切回流量（ripcord rollback --component {guard} --reason \"…\"）。重新启用（ripcord rearm \
+            "请立即处理：如有帮助，手动切回流量（ripcord rollback --component {guard} --reason \"原因\"）。重新启用（ripcord rearm \
              {guard}）之后才会再自动回滚。"
         ),
         Said::FiringAtTarget { .. } => "请检查服务本身：故障不是这部分流量引起的。".to_owned(),
@@ -157,7 +157,7 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         }
         Said::Paused { .. } => format!("无需处理。要提前恢复：ripcord resume {guard}"),
         Said::Acknowledged { gives_up: true } => format!(
-            "请自己切换流量：Ripcord 不再重试。要它再试：ripcord rollback --component {guard} --reason \"…\"。一切正常后执行 ripcord rearm \
+            "请自己切换流量：Ripcord 不再重试。要它再试：ripcord rollback --component {guard} --reason \"原因\"。一切正常后执行 ripcord rearm \
              {guard}。"
         ),
         Said::Acknowledged { gives_up: false }

@@ -135,7 +135,7 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         ),
         Said::RollbackAbandoned { .. } => format!(
             "Act now: look at the share and move the traffic by hand, or configure the guard again and roll it back (ripcord rollback \
-             --component {guard} --reason \"…\")."
+             --component {guard} --reason \"why\")."
         ),
         Said::Helped { .. } => format!(
             "Find the cause, then re-arm the guard (ripcord rearm {guard}) before traffic is moved again: until then it does not roll back."
@@ -152,11 +152,11 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         ),
         Said::Undone { .. } => format!(
             "Find out what sets it back (GitOps, an operator, a person) and stop it there. Ripcord does not fight, and the guard is latched. \
-             To roll back once more: ripcord rollback --component {guard} --reason \"…\""
+             To roll back once more: ripcord rollback --component {guard} --reason \"why\""
         ),
         Said::Firing(_) => "Look at it; Ripcord changes nothing for this trigger.".to_owned(),
         Said::FiringWhileLatched(_) => format!(
-            "Act now: move the traffic by hand if that helps (ripcord rollback --component {guard} --reason \"…\"). Re-arm the guard (ripcord \
+            "Act now: move the traffic by hand if that helps (ripcord rollback --component {guard} --reason \"why\"). Re-arm the guard (ripcord \
              rearm {guard}) so that it acts by itself again."
         ),
         Said::FiringAtTarget { .. } => {
@@ -186,7 +186,7 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         }
         Said::Paused { .. } => format!("Nothing. To watch again before that: ripcord resume {guard}"),
         Said::Acknowledged { gives_up: true } => format!(
-            "Move the traffic yourself: Ripcord does not try again. To have it try: ripcord rollback --component {guard} --reason \"…\". When \
+            "Move the traffic yourself: Ripcord does not try again. To have it try: ripcord rollback --component {guard} --reason \"why\". When \
              all is well, ripcord rearm {guard}."
         ),
         Said::Acknowledged { gives_up: false }
