@@ -10,6 +10,7 @@
 //! | `storage` | the place of the state fails |
 //! | `baselines` | what is compared with, recorded from the past |
 //! | `signals` | what is measured, and with how few queries |
+//! | `languages` | one is told in Chinese, another in English |
 //! | `life` | signals, reload, the API, dry run |
 //! | `proven` | a rollback is proven beforehand, saved, and watched afterwards |
 //! | `by_hand` | traffic is moved by hand, and by other systems |
@@ -38,6 +39,7 @@ mod faults;
 mod files;
 mod history;
 mod keeps_still;
+mod languages;
 mod life;
 mod monitoring;
 mod outages;
@@ -64,6 +66,7 @@ pub fn trials() -> Vec<Story> {
         proven::trials(),
         keeps_still::trials(),
         faults::trials(),
+        languages::trials(),
         files::trials(),
         outages::trials(),
         storage::trials(),
