@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cli::{Check, Output};
 use crate::config::{self, Finding, LoadOptions, Settings};
+use crate::notify;
 
 use super::{Failure, environment, print};
 
@@ -14,6 +15,11 @@ use super::{Failure, environment, print};
 pub fn check(options: &Check) -> Result<(), Failure> {
     let load_options = LoadOptions { syntax_only: options.syntax_only };
     let loaded = config::load(&options.files, environment(), load_options);
+    let loaded = loaded.and_then(|settings| {
+        // A template can be in a file, which is elsewhere then.
+        let wrong = if options.syntax_only { Vec::new() } else { notify::wrong(&settings.receivers) };
+        if wrong.is_empty() { Ok(settings) } else { Err(wrong) }
+    });
     match (loaded, options.output) {
         (Ok(settings), Output::Text) => {
             let mut text = String::new();

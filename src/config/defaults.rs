@@ -102,6 +102,12 @@ pub const DRIFT_WATCH: Duration = Duration::from_secs(10 * 60);
 /// How long one webhook request may take: receivers answer at once or are overloaded.
 pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The media type of a body that the configuration writes: what nearly all services take.
+pub const TEMPLATE_CONTENT_TYPE: &str = "application/json";
+
+/// The largest template of a body: no service takes a body that large.
+pub const MAX_TEMPLATE_BYTES: u64 = 256 * 1024;
+
 /// How long one exchange with an SMTP server may take: greylisting servers make a client wait on purpose.
 pub const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 

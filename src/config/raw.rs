@@ -257,6 +257,11 @@ shape! {
         bearer_token_file: String,
         ca_file: String,
         timeout: Duration,
+        mention: Texts,
+        template: String,
+        template_file: String,
+        content_type: String,
+        headers: Named<String>,
     }
 }
 

@@ -368,7 +368,8 @@ pub struct Webhook {
     pub url: WebhookUrl,
     /// The shape of the body.
     pub format: WebhookFormat,
-    /// The file with the key of the signature; for `Pagerduty`, which needs it, with the integration's routing key.
+    /// The file with the key of the signature; for `Pagerduty`, which needs it, with the integration's routing key; for `Feishu` and
+    /// `Dingtalk` with the secret of the bot.
     pub secret_file: Option<SecretFile>,
     /// A file with a bearer token.
     pub bearer_token_file: Option<SecretFile>,
@@ -376,6 +377,29 @@ pub struct Webhook {
     pub ca_file: Option<PathBuf>,
     /// How long one request may take.
     pub timeout: Duration,
+    /// Whom the message of a chat calls when it is critical, as the service names them.
+    pub mention: Vec<String>,
+    /// The body for `Template`.
+    pub template: Option<TemplateSettings>,
+}
+
+/// A body that the configuration writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateSettings {
+    /// The template. Empty where its file was not looked for.
+    pub text: String,
+    /// The body's media type.
+    pub content_type: String,
+    /// Headers to send.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl TemplateSettings {
+    /// Whether the body has to be JSON.
+    pub fn is_json(&self) -> bool {
+        let essence = self.content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        essence == "application/json" || essence.ends_with("+json")
+    }
 }
 
 /// Where a webhook or a heartbeat goes. The address is often a secret itself.
@@ -394,6 +418,60 @@ pub enum WebhookFormat {
     Generic,
     /// PagerDuty's Events API v2.
     Pagerduty,
+    /// A message for an incoming webhook of Slack.
+    Slack,
+    /// A card for a custom bot of Feishu or Lark.
+    Feishu,
+    /// A message for a custom robot of DingTalk.
+    Dingtalk,
+    /// A message for a robot of a group of WeCom.
+    Wecom,
+    /// What Alertmanager sends to a webhook, version 4.
+    Alertmanager,
+    /// What an Alertmanager takes at `/api/v2/alerts`.
+    AlertmanagerApi,
+    /// The configuration's own.
+    Template,
+}
+
+impl WebhookFormat {
+    /// Every format.
+    pub const ALL: [Self; 9] = [
+        Self::Generic,
+        Self::Pagerduty,
+        Self::Slack,
+        Self::Feishu,
+        Self::Dingtalk,
+        Self::Wecom,
+        Self::Alertmanager,
+        Self::AlertmanagerApi,
+        Self::Template,
+    ];
+
+    /// The format as a configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::Pagerduty => "pagerduty",
+            Self::Slack => "slack",
+            Self::Feishu => "feishu",
+            Self::Dingtalk => "dingtalk",
+            Self::Wecom => "wecom",
+            Self::Alertmanager => "alertmanager",
+            Self::AlertmanagerApi => "alertmanager_api",
+            Self::Template => "template",
+        }
+    }
+
+    /// Whether it takes a `secret_file`: the key of a signature, or what the service wants to be shown.
+    pub fn takes_a_secret(self) -> bool {
+        matches!(self, Self::Generic | Self::Pagerduty | Self::Feishu | Self::Dingtalk | Self::Template)
+    }
+
+    /// Whether it keeps alerts open that good news closes.
+    pub fn keeps_alerts(self) -> bool {
+        matches!(self, Self::Pagerduty | Self::Alertmanager | Self::AlertmanagerApi)
+    }
 }
 
 /// E-mail.

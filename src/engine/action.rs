@@ -300,6 +300,28 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every event.
+    pub const ALL: [Self; 18] = [
+        Self::RollbackStarted,
+        Self::RollbackSucceeded,
+        Self::RollbackFailed,
+        Self::RollbackVerified,
+        Self::RollbackNotRecovered,
+        Self::RollbackReverted,
+        Self::PageFiring,
+        Self::PageResolved,
+        Self::WatchdogBlind,
+        Self::WatchdogSees,
+        Self::WatchdogNotReady,
+        Self::WatchdogReady,
+        Self::WatchdogStarted,
+        Self::WatchdogStopping,
+        Self::GuardPaused,
+        Self::GuardRearmed,
+        Self::GuardAcknowledged,
+        Self::NotificationLost,
+    ];
+
     /// The event's name as it is sent, like `rollback.started`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -116,8 +116,8 @@ mod tests {
     use super::Contents;
     use crate::engine::{Language, Severity};
     use crate::notify::entry::{DeadLetter, Entry};
+    use crate::notify::formats::{generic, pagerduty};
     use crate::notify::testing::{addresses, notification};
-    use crate::notify::{generic, pagerduty};
 
     const AT: &str = "2026-01-02T03:04:06.789Z";
 

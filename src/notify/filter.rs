@@ -3,7 +3,8 @@
 use crate::config::{Channel, Filter, Receiver, WebhookFormat};
 use crate::engine::Notification;
 
-use super::pagerduty;
+use super::alert;
+use super::formats::alertmanager;
 
 impl Filter {
     /// Whether the notification passes. What concerns no guard passes the list of guards.
@@ -21,12 +22,21 @@ impl Filter {
 impl Receiver {
     /// Whether the receiver gets the notification.
     ///
-    /// Good news is less severe than the page it ends. PagerDuty gets it whatever `min_severity` says, as nothing else would acknowledge
-    /// or close what is open there; it ignores news of a key that is not open.
+    /// Good news is less severe than the page it ends. What keeps alerts open (PagerDuty, Alertmanager) gets it whatever `min_severity`
+    /// says, as nothing else would acknowledge or close what is open there; it ignores news of a key that is not open. Alertmanager gets
+    /// no acknowledgement: it knows none.
     pub fn wants(&self, notification: &Notification) -> bool {
-        let pagerduty = matches!(&self.channel, Channel::Webhook(w) if w.format == WebhookFormat::Pagerduty);
+        let format = match &self.channel {
+            Channel::Webhook(webhook) => Some(webhook.format),
+            Channel::Email(_) => None,
+        };
+        let alertmanager = matches!(format, Some(WebhookFormat::Alertmanager | WebhookFormat::AlertmanagerApi));
+        if alertmanager && !alertmanager::tells(notification.event) {
+            return false;
+        }
+        let keeps_alerts = format.is_some_and(WebhookFormat::keeps_alerts);
         self.filter.wants(notification)
-            || (pagerduty && pagerduty::quiets(notification.event) && self.filter.wants_at_any_severity(notification))
+            || (keeps_alerts && alert::quiets(notification.event) && self.filter.wants_at_any_severity(notification))
     }
 }
 

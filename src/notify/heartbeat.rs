@@ -29,6 +29,8 @@ impl Heartbeat {
                 bearer_token_file: None,
                 ca_file: None,
                 timeout: settings.timeout,
+                mention: Vec::new(),
+                template: None,
             },
         }
     }

@@ -4,7 +4,7 @@
 //! - `queue`: where the entries wait, each incident in its order; `contents` is what it holds, in the form that outlives the process
 //! - `lane`: one task per recipient, with retries until accepted or dead; `turns` says which entry it tries, and when
 //! - `courier`: how one entry is handed over; `webhook` and `email` are the two ways
-//! - `generic`, `pagerduty`, `mail`: what is handed over; `message` and `html` are its words
+//! - `formats`, a file each, and `mail`: what is handed over; `message` and `html` are its words; `alert` says what belongs together
 //! - `probe`: whether the receivers can be reached, without paging anybody, and by a page that says it is a test
 //! - `heartbeat`: tells an outside address that Ripcord is alive
 //! - `event`: what became of each entry, for the log and the metrics; `losses` makes the notifications that one was lost
@@ -12,6 +12,7 @@
 //! Delivery is at least once. Every entry has an id that is the same on every try and after a restart, so that a repeat is recognisable.
 
 mod addresses;
+mod alert;
 mod backoff;
 mod clock;
 mod contents;
@@ -20,7 +21,7 @@ mod email;
 mod entry;
 mod event;
 mod filter;
-mod generic;
+mod formats;
 mod heartbeat;
 mod html;
 mod lane;
@@ -29,7 +30,6 @@ mod mail;
 mod material;
 pub mod message;
 mod outbox;
-mod pagerduty;
 mod probe;
 mod queue;
 mod signature;
@@ -47,7 +47,7 @@ pub use event::DeliveryEvent;
 pub use heartbeat::{Heartbeat, Pace};
 pub use lane::Permit;
 pub use losses::{Losses, Lost};
-pub use outbox::{Depth, MAX_QUEUE, Outbox, unusable};
+pub use outbox::{Depth, MAX_QUEUE, Outbox, unusable, wrong};
 pub use probe::{probe, send_test};
 pub use queue::{MAX_DEAD_LETTERS, Queue};
 pub use text::{escape_html, single_line};

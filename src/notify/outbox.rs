@@ -299,7 +299,12 @@ pub(super) fn recipients(channel: &Channel) -> Vec<Option<String>> {
     }
 }
 
-/// The courier for a receiver's channel.
+/// What is wrong with the receivers that only their couriers know: a template that cannot be read, say.
+pub fn wrong(receivers: &[Receiver]) -> Vec<Finding> {
+    let addresses = Arc::default();
+    receivers.iter().filter_map(|receiver| make_courier(receiver, &addresses).err()).flatten().collect()
+}
+
 /// The receivers that cannot work from here as they are configured, each with the reason.
 pub fn unusable(receivers: &[Receiver]) -> Vec<(String, String)> {
     let addresses = Arc::default();
@@ -311,6 +316,7 @@ pub fn unusable(receivers: &[Receiver]) -> Vec<(String, String)> {
     wrong.collect()
 }
 
+/// The courier for a receiver's channel.
 pub(super) fn make_courier(receiver: &Receiver, addresses: &Arc<Addresses>) -> Result<Arc<dyn Courier>, Vec<Finding>> {
     Ok(match &receiver.channel {
         Channel::Webhook(webhook) => Arc::new(WebhookCourier::new(receiver, webhook, Arc::clone(addresses))?),

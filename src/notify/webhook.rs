@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -17,8 +17,10 @@ use crate::engine::Language;
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
 use super::entry::Entry;
+use super::formats::template::BodyTemplate;
+use super::formats::{self, answer, dingtalk, feishu, pagerduty};
 use super::text::{clip, redact, single_line};
-use super::{generic, material, pagerduty, signature};
+use super::{material, signature};
 
 /// A host that does not answer a SYN for this long is not there; the rest of the time-out is for the answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,8 +33,10 @@ const MAX_EXCERPT: usize = 300;
 
 /// Hands entries over by HTTP.
 pub(super) struct WebhookCourier {
+    receiver: String,
     settings: Webhook,
     language: Language,
+    template: Option<BodyTemplate>,
     addresses: Arc<Addresses>,
 }
 
@@ -42,6 +46,8 @@ pub(super) struct Opened {
     pub(super) url: Url,
     secret: Option<SecretString>,
     bearer: Option<SecretString>,
+    /// A signature that was made for this try.
+    signature: Option<String>,
 }
 
 impl WebhookCourier {
@@ -60,19 +66,42 @@ impl WebhookCourier {
         {
             wrong("url", reason.to_owned());
         }
-        if findings.is_empty() {
-            Ok(Self { settings: settings.clone(), language: receiver.language, addresses })
-        } else {
-            Err(findings)
+        let template = settings.template.as_ref().and_then(|template| {
+            let read = BodyTemplate::new(template);
+            read.map_err(|reason| wrong("template", reason)).ok()
+        });
+        if !findings.is_empty() {
+            return Err(findings);
         }
+        let (receiver, language) = (receiver.name.clone(), receiver.language);
+        Ok(Self { receiver, settings: settings.clone(), language, template, addresses })
     }
 
     async fn exchange(&self, entry: &Entry, body: &[u8]) -> Result<(), Failure> {
         let settings = self.settings.clone();
-        let opened = material::read(settings.timeout, move || open(&settings)).await?;
-        let key = opened.secret.as_ref().map(ExposeSecret::expose_secret);
+        let mut opened = material::read(settings.timeout, move || open(&settings)).await?;
+        let mut headers = self.headers(entry, &opened)?;
+        let target = format!("POST to {}", host(&opened.url));
+        let body = opened.complete(self.settings.format, body, &mut headers, Timestamp::now())?;
+        let request = opened.client.post(opened.url.clone()).headers(headers).body(body);
+        match request.send().await {
+            Ok(response) => judge(response, self.settings.format, &target, &opened).await,
+            Err(e) => Err(self.unanswered(e, &target, &opened)),
+        }
+    }
+
+    fn headers(&self, entry: &Entry, opened: &Opened) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut content_type = HeaderValue::from_static("application/json");
+        if let Some(template) = &self.settings.template {
+            let unfit = |what: &str| Failure::Refused(format!("{what:?} cannot be sent as a header"));
+            content_type = HeaderValue::try_from(&template.content_type).map_err(|_| unfit(&template.content_type))?;
+            for (name, value) in &template.headers {
+                let name = HeaderName::try_from(name).map_err(|_| unfit(name))?;
+                headers.insert(name, HeaderValue::try_from(value).map_err(|_| unfit(value))?);
+            }
+        }
+        headers.insert(CONTENT_TYPE, content_type);
         headers.insert(USER_AGENT, HeaderValue::from_static(crate::USER_AGENT));
         headers.insert("idempotency-key", idempotency_key(&entry.id));
         if let Some(token) = &opened.bearer {
@@ -81,21 +110,7 @@ impl WebhookCourier {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let body = match (self.settings.format, key) {
-            (WebhookFormat::Pagerduty, _) => pagerduty::with_routing_key(body, &opened.routing_key()?),
-            (WebhookFormat::Generic, Some(key)) => {
-                let signature = HeaderValue::try_from(signature::sign(key.as_bytes(), body));
-                headers.insert("x-ripcord-signature", signature.expect("a signature is hexadecimal"));
-                body.to_vec()
-            }
-            (WebhookFormat::Generic, None) => body.to_vec(),
-        };
-        let target = format!("POST to {}", host(&opened.url));
-        let request = opened.client.post(opened.url.clone()).headers(headers).body(body);
-        match request.send().await {
-            Ok(response) => judge(response, &target, &opened).await,
-            Err(e) => Err(self.unanswered(e, &target, &opened)),
-        }
+        Ok(headers)
     }
 
     /// Asks the address what it takes (`OPTIONS`), which no service makes a page of: without a body, and without any credential but the
@@ -134,10 +149,8 @@ impl WebhookCourier {
 
 impl Courier for WebhookCourier {
     fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
-        Ok(match self.settings.format {
-            WebhookFormat::Generic => generic::body(&entry.notification, &self.addresses),
-            WebhookFormat::Pagerduty => pagerduty::body(&entry.notification, &self.addresses, self.language),
-        })
+        let to = formats::To { receiver: &self.receiver, settings: &self.settings, language: self.language };
+        formats::body(&to, self.template.as_ref(), &entry.notification, &self.addresses)
     }
 
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>> {
@@ -150,6 +163,38 @@ impl Courier for WebhookCourier {
 }
 
 impl Opened {
+    /// The body as it is sent, with what is added at this moment: a key or a signature, in the body, the headers or the address.
+    fn complete(
+        &mut self,
+        format: WebhookFormat,
+        body: &[u8],
+        headers: &mut HeaderMap,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Failure> {
+        let secret = self.secret.as_ref().map(|secret| secret.expose_secret().to_owned());
+        Ok(match (format, secret) {
+            (WebhookFormat::Pagerduty, _) => pagerduty::with_routing_key(body, &self.routing_key()?),
+            (WebhookFormat::Generic | WebhookFormat::Template, Some(key)) => {
+                let signature = HeaderValue::try_from(signature::sign(key.as_bytes(), body));
+                headers.insert("x-ripcord-signature", signature.expect("a signature is hexadecimal"));
+                body.to_vec()
+            }
+            (WebhookFormat::Feishu, Some(key)) => {
+                let sign = feishu::sign(&key, now.as_second());
+                let body = feishu::signed(body, now.as_second(), &sign);
+                self.signature = Some(sign);
+                body
+            }
+            (WebhookFormat::Dingtalk, Some(key)) => {
+                let sign = dingtalk::sign(&key, now.as_millisecond());
+                self.url = dingtalk::signed(&self.url, now.as_millisecond(), &sign);
+                self.signature = Some(sign);
+                body.to_vec()
+            }
+            _ => body.to_vec(),
+        })
+    }
+
     /// PagerDuty's key of the integration: the secret, or the address' parameter.
     fn routing_key(&self) -> Result<String, Failure> {
         if let Some(secret) = &self.secret {
@@ -173,6 +218,7 @@ impl Opened {
         secrets.extend(query.split(['&', '=']));
         secrets.extend(self.secret.as_ref().map(ExposeSecret::expose_secret));
         secrets.extend(self.bearer.as_ref().map(ExposeSecret::expose_secret));
+        secrets.extend(self.signature.as_deref());
         redact(text, &secrets)
     }
 }
@@ -210,6 +256,7 @@ pub(super) fn open(settings: &Webhook) -> Result<Opened, Failure> {
         url,
         secret: settings.secret_file.as_ref().map(material::secret).transpose()?,
         bearer: settings.bearer_token_file.as_ref().map(material::secret).transpose()?,
+        signature: None,
     })
 }
 
@@ -251,16 +298,25 @@ pub(super) fn causes(error: &dyn Error) -> String {
     text
 }
 
-async fn judge(response: Response, target: &str, opened: &Opened) -> Result<(), Failure> {
+async fn judge(response: Response, format: WebhookFormat, target: &str, opened: &Opened) -> Result<(), Failure> {
     let status = response.status();
-    if status.is_success() {
+    if status.is_success() && !answer::has_codes(format) {
         return Ok(());
     }
     let after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
     let after = after.and_then(|header| super::backoff::retry_after(header, Timestamp::now()));
-    let said = clip(&opened.redact(&single_line(&answer(response).await)), MAX_EXCERPT);
+    let said = answer(response).await;
+    let told = |text: &str| clip(&opened.redact(&single_line(text)), MAX_EXCERPT);
+    if let Some(verdict) = answer::verdict(format, &said, target, told) {
+        return verdict;
+    }
+    let said = told(&said);
     let said = if said.is_empty() { said } else { format!(" ({said})") };
     let text = format!("{target}: answered {}{said}", status.as_u16());
+    if status.is_success() {
+        let why = "which does not say whether it took the message; check the receiver's address and format";
+        return Err(Failure::retry(format!("{text}, {why}")));
+    }
     if status.is_redirection() {
         return Err(Failure::Refused(format!("{text}; redirects are not followed: configure the final address")));
     }

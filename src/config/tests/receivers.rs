@@ -43,8 +43,8 @@ fn a_webhook() {
             "receivers.new.webhook.url: has a user name or a password in it; use bearer_token_file",
         ),
         (
-            &webhook("url: 'http://x', format: slack"),
-            "receivers.new.webhook.format: this version cannot send the format slack; use generic or pagerduty",
+            &webhook("url: 'http://x', format: slack, secret_file: Cargo.toml"),
+            "receivers.new.webhook.secret_file: is of no use: slack signs nothing; leave it out",
         ),
         (
             &webhook("url: 'http://x', format: pagrduty"),
@@ -58,7 +58,7 @@ fn a_webhook() {
     assert!(!errors(&webhook("url: 'http://user:hunter2@x'"))[0].contains("hunter2"));
     check_warnings(&[(
         &webhook("url: 'https://hooks.slack.com/services/T0'"),
-        "sends Ripcord's own JSON to hooks.slack.com, which takes only its own",
+        "sends generic to hooks.slack.com, which takes only its own: use format: slack",
     )]);
 }
 
@@ -76,6 +76,57 @@ fn the_language_is_the_receivers_own_or_the_general_one() {
     check_errors(&[
         ("language: de", &format!("language: \"de\" {hint}")),
         (&receiver("webhook: {url: 'http://x'}, language: chinese"), "receivers.new.language: \"chinese\""),
+    ]);
+}
+
+#[test]
+fn whom_a_chat_calls() {
+    let with = |format: &str, mention: &str| {
+        receiver(&format!("webhook: {{url: 'http://x', format: {format}, mention: {mention}}}"))
+    };
+    for (format, mention) in [
+        ("slack", "[here, U012AB3CD, S012AB3CD]"),
+        ("feishu", "[all, ou_1a2b3c]"),
+        ("dingtalk", "['13800000000', '+86-13800000000', user01, all]"),
+        ("wecom", "zhangsan"),
+    ] {
+        let Channel::Webhook(webhook) = channel(&with(format, mention)) else { panic!("another channel") };
+        assert!(!webhook.mention.is_empty(), "{format}");
+    }
+    check_errors(&[
+        (
+            &with("slack", "[somebody]"),
+            "webhook.mention[0]: \"somebody\" is nobody that can be called; write a member's id like U012AB3CD",
+        ),
+        (&with("feishu", "['x></at>']"), "is nobody that can be called; write an open_id"),
+        (&with("wecom", "[all]"), "\"all\" is nobody that can be called; write a user's id"),
+        (&with("dingtalk", "[]"), "is an empty list; leave the key out to call nobody"),
+        (&with("generic", "[all]"), "is of no use with generic: only chats can call people"),
+    ]);
+}
+
+#[test]
+fn a_template() {
+    let with = |keys: &str| receiver(&format!("webhook: {{url: 'http://x', {keys}}}"));
+    let Channel::Webhook(webhook) =
+        channel(&with("format: template, template: '{{ summary }}', content_type: text/plain, headers: {X-A: b}"))
+    else {
+        panic!("another channel")
+    };
+    let template = webhook.template.unwrap();
+    assert_eq!((template.text.as_str(), template.content_type.as_str()), ("{{ summary }}", "text/plain"));
+    assert_eq!(template.headers["X-A"], "b");
+    check_errors(&[
+        (&with("format: template"), "receivers.new.webhook: needs template, the body, or template_file"),
+        (&with("format: template, template: x, template_file: /x"), "has both template and template_file; keep one"),
+        (&with("format: template, template_file: /nowhere"), "webhook.template_file: the file /nowhere does not exist"),
+        (&with("template: x"), "webhook.template: is of no use without format: template"),
+        (&with("headers: {X-A: b}"), "webhook.headers: is of no use without format: template"),
+        (
+            &with("format: template, template: x, headers: {Authorization: x}"),
+            "would put a secret into the configuration; use bearer_token_file",
+        ),
+        (&with("format: template, template: x, headers: {Content-Type: x}"), "Content-Type is set by Ripcord itself"),
     ]);
 }
 

@@ -1,13 +1,15 @@
 //! Addresses, how long what is behind them may take, and the files that a configuration names.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lettre::Address;
 use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-use crate::config::field::{At, Field};
+use crate::config::field::{At, Field, Named};
 use crate::config::file::check_certificates;
 use crate::config::path::Path;
 use crate::config::problems::Problems;
@@ -154,4 +156,32 @@ pub(super) fn link(field: &Field<String>, problems: &mut Problems) -> Option<Opt
             problems.take(&at.path, parsed).map(|url| Some(url.to_string()))
         }
     }
+}
+
+/// Headers to send. None of them may be a secret.
+pub(super) fn headers(
+    field: &Field<Named<String>>,
+    instead: &str,
+    problems: &mut Problems,
+) -> Option<BTreeMap<String, String>> {
+    let named = match field {
+        Field::Missing => return Some(BTreeMap::new()),
+        Field::Wrong => return None,
+        Field::Given(at) => &at.value,
+    };
+    let mut headers = BTreeMap::new();
+    for (name, at) in named.given() {
+        if HeaderName::try_from(name.as_str()).is_err() {
+            problems.error(&at.path, format!("{name:?} is no name of an HTTP header"));
+        } else if name.eq_ignore_ascii_case("authorization") {
+            problems.error(&at.path, format!("would put a secret into the configuration; {instead}"));
+        } else if HeaderValue::try_from(at.value.as_str()).is_err() {
+            problems.error(&at.path, "holds a character that an HTTP header cannot carry");
+        } else if headers.keys().any(|other: &String| other.eq_ignore_ascii_case(name)) {
+            problems.error(&at.path, format!("{name} is there twice; capitals make no difference in a header's name"));
+        } else {
+            headers.insert(name.clone(), at.value.clone());
+        }
+    }
+    Some(headers)
 }

@@ -18,6 +18,7 @@ mod state;
 mod steps;
 mod triggers;
 mod vars;
+mod webhooks;
 mod weights;
 
 use std::net::SocketAddr;

@@ -1,10 +1,6 @@
 //! `prometheus`
 
-use std::collections::BTreeMap;
-
-use reqwest::header::{HeaderName, HeaderValue};
-
-use crate::config::field::{Field, Named};
+use crate::config::field::Field;
 use crate::config::path::Path;
 use crate::config::problems::Problems;
 use crate::config::raw;
@@ -45,7 +41,7 @@ pub(super) fn prometheus(
         Field::Wrong => None,
         Field::Given(at) => addresses::ca_file(&at.value.ca_file, options, problems),
     };
-    let headers = headers(&written.headers, problems);
+    let headers = addresses::headers(&written.headers, "use bearer_token_file or basic_auth", problems);
     Some(Prometheus {
         url: url?,
         timeout: timeout?,
@@ -91,27 +87,4 @@ fn basic_auth(
         return None;
     }
     Some(Some(BasicAuth { username: username?, password_file: password_file? }))
-}
-
-fn headers(field: &Field<Named<String>>, problems: &mut Problems) -> Option<BTreeMap<String, String>> {
-    let named = match field {
-        Field::Missing => return Some(BTreeMap::new()),
-        Field::Wrong => return None,
-        Field::Given(at) => &at.value,
-    };
-    let mut headers = BTreeMap::new();
-    for (name, at) in named.given() {
-        if HeaderName::try_from(name.as_str()).is_err() {
-            problems.error(&at.path, format!("{name:?} is no name of an HTTP header"));
-        } else if name.eq_ignore_ascii_case("authorization") {
-            problems.error(&at.path, "would put a secret into the configuration; use bearer_token_file or basic_auth");
-        } else if HeaderValue::try_from(at.value.as_str()).is_err() {
-            problems.error(&at.path, "holds a character that an HTTP header cannot carry");
-        } else if headers.keys().any(|other: &String| other.eq_ignore_ascii_case(name)) {
-            problems.error(&at.path, format!("{name} is there twice; capitals make no difference in a header's name"));
-        } else {
-            headers.insert(name.clone(), at.value.clone());
-        }
-    }
-    Some(headers)
 }

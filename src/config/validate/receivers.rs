@@ -9,38 +9,12 @@ use crate::config::problems::Problems;
 use crate::config::raw;
 use crate::config::suggest;
 use crate::config::{
-    BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, Webhook, WebhookFormat,
-    WebhookUrl, defaults, is_loopback_host,
+    BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, defaults, is_loopback_host,
 };
 use crate::engine::{Event, Language, Severity};
 
 use super::triggers::SEVERITIES;
-use super::{addresses, choose, names};
-
-/// Every event, for the filter.
-const EVENTS: [Event; 18] = [
-    Event::RollbackStarted,
-    Event::RollbackSucceeded,
-    Event::RollbackFailed,
-    Event::RollbackVerified,
-    Event::RollbackNotRecovered,
-    Event::RollbackReverted,
-    Event::PageFiring,
-    Event::PageResolved,
-    Event::WatchdogBlind,
-    Event::WatchdogSees,
-    Event::WatchdogNotReady,
-    Event::WatchdogReady,
-    Event::WatchdogStarted,
-    Event::WatchdogStopping,
-    Event::GuardPaused,
-    Event::GuardRearmed,
-    Event::GuardAcknowledged,
-    Event::NotificationLost,
-];
-
-/// The formats whose names are settled and that this version cannot send.
-const LATER_FORMATS: [&str; 6] = ["alertmanager", "slack", "feishu", "dingtalk", "wecom", "template"];
+use super::{addresses, choose, names, webhooks};
 
 /// Validates all receivers.
 pub(super) fn receivers(
@@ -79,7 +53,7 @@ fn receiver(
             None
         }
         (webhook, Field::Missing) => {
-            webhook.get().and_then(|at| self::webhook(at, options, problems)).map(Channel::Webhook)
+            webhook.get().and_then(|at| webhooks::webhook(at, options, problems)).map(Channel::Webhook)
         }
         (Field::Missing, email) => email.get().and_then(|at| self::email(at, options, problems)).map(Channel::Email),
         _ => {
@@ -102,13 +76,13 @@ fn filter(field: &Field<raw::Events>, guards: &[&str], problems: &mut Problems) 
         Field::Given(at) => at.value.clone(),
     };
     let min_severity = choose(&written.min_severity, &SEVERITIES, problems);
-    let known: Vec<&str> = EVENTS.iter().map(|e| e.as_str()).collect();
+    let known: Vec<&str> = Event::ALL.iter().map(|e| e.as_str()).collect();
     let only = chosen(&written.only, &known, "event", problems);
     let guards = chosen(&written.guards, guards, "guard", problems);
     let only = only?;
     Some(Filter {
         min_severity: min_severity?.unwrap_or(Severity::Info),
-        events: EVENTS.into_iter().filter(|event| only.iter().any(|name| name == event.as_str())).collect(),
+        events: Event::ALL.into_iter().filter(|event| only.iter().any(|name| name == event.as_str())).collect(),
         guards: guards?,
     })
 }
@@ -135,59 +109,6 @@ fn chosen(field: &Field<Texts>, known: &[&str], what: &str, problems: &mut Probl
         }
     }
     (names.len() == list.0.len()).then_some(names)
-}
-
-/// Services that refuse any body but their own.
-const CHAT_SERVICES: [&str; 6] = [
-    "hooks.slack.com",
-    "discord.com/api/webhooks",
-    "open.feishu.cn",
-    "oapi.dingtalk.com",
-    "qyapi.weixin.qq.com",
-    "webhook.office.com",
-];
-
-fn webhook(at: &At<raw::Webhook>, options: LoadOptions, problems: &mut Problems) -> Option<Webhook> {
-    let w = &at.value;
-    let instead = "use bearer_token_file, or put the whole address into a file and name it with url_file";
-    let url = addresses::perhaps_secret_url(&at.path, &w.url, &w.url_file, instead, options, problems);
-    let format = format(&w.format, problems);
-    if format == Some(WebhookFormat::Pagerduty) && w.secret_file.is_missing() {
-        problems.warn(
-            &at.path,
-            "has no secret_file with the routing key of the integration: the address must end with ?routing_key=… then",
-        );
-    }
-    if let (Some(WebhookUrl::Plain(url)), Some(WebhookFormat::Generic)) = (&url, format)
-        && let Some(service) = CHAT_SERVICES.iter().find(|host| url.contains(*host))
-    {
-        problems.warn(
-            &at.path,
-            format!("sends Ripcord's own JSON to {service}, which takes only its own: put a translator between"),
-        );
-    }
-    let secret_file = addresses::secret(&w.secret_file, options, problems);
-    let bearer_token_file = addresses::secret(&w.bearer_token_file, options, problems);
-    let ca_file = addresses::ca_file(&w.ca_file, options, problems);
-    let timeout = addresses::timeout(&w.timeout, defaults::WEBHOOK_TIMEOUT, problems);
-    Some(Webhook {
-        url: url?,
-        format: format?,
-        secret_file: secret_file?,
-        bearer_token_file: bearer_token_file?,
-        ca_file: ca_file?,
-        timeout: timeout?,
-    })
-}
-
-fn format(field: &Field<String>, problems: &mut Problems) -> Option<WebhookFormat> {
-    if let Some(at) = field.get().filter(|at| LATER_FORMATS.contains(&at.value.as_str())) {
-        let message = format!("this version cannot send the format {}; use generic or pagerduty", at.value);
-        problems.error(&at.path, message);
-        return None;
-    }
-    let formats = [("generic", WebhookFormat::Generic), ("pagerduty", WebhookFormat::Pagerduty)];
-    choose(field, &formats, problems).map(|format| format.unwrap_or(WebhookFormat::Generic))
 }
 
 fn email(at: &At<raw::Email>, options: LoadOptions, problems: &mut Problems) -> Option<Email> {

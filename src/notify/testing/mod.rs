@@ -1,6 +1,7 @@
 //! What the tests of this folder share: a notification to tell, receivers, and real servers to tell it to.
 
 pub(super) mod http;
+pub(super) mod services;
 pub(super) mod smtp;
 pub(super) mod tls;
 
@@ -85,6 +86,8 @@ pub(super) fn webhook(url: &str) -> Webhook {
         bearer_token_file: None,
         ca_file: None,
         timeout: Duration::from_secs(10),
+        mention: vec![],
+        template: None,
     }
 }
 

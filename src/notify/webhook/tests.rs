@@ -2,12 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::config::{Channel, Receiver, Webhook, WebhookFormat, WebhookUrl};
 use crate::notify::signature::hex;
 use crate::notify::testing::http::{Answer, Server};
+use crate::notify::testing::services::{Service, hmac_by_definition};
 use crate::notify::testing::tls::Pki;
 use crate::notify::testing::{addresses, install_crypto, next, notification, secret, webhook, webhook_receiver};
 use crate::notify::{DeliveryEvent, Outbox};
@@ -56,13 +56,6 @@ fn error(event: &DeliveryEvent) -> &str {
     }
 }
 
-/// HMAC as RFC 2104 defines it, for keys of at most one block.
-fn hmac_by_definition(key: &[u8], text: &[u8]) -> String {
-    let pad = |byte: u8| -> Vec<u8> { (0..64).map(|i| key.get(i).copied().unwrap_or(0) ^ byte).collect() };
-    let inner = Sha256::digest([pad(0x36), text.to_vec()].concat());
-    hex(&Sha256::digest([pad(0x5c), inner.to_vec()].concat()))
-}
-
 #[tokio::test]
 async fn an_accepted_one_is_all_that_was_promised() {
     let folder = tempfile::tempdir().unwrap();
@@ -81,7 +74,7 @@ async fn an_accepted_one_is_all_that_was_promised() {
     assert_eq!(request.header("user-agent"), format!("ripcord/{}", env!("CARGO_PKG_VERSION")));
     assert_eq!(request.header("idempotency-key"), "n1/oncall");
     assert_eq!(request.header("authorization"), "Bearer the-token");
-    let signature = format!("sha256={}", hmac_by_definition(b"the key", &request.body));
+    let signature = format!("sha256={}", hex(&hmac_by_definition(b"the key", &request.body)));
     assert_eq!(request.header("x-ripcord-signature"), signature);
     let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!(body["id"], "n1");
@@ -268,4 +261,124 @@ async fn what_cannot_work_is_said_at_the_start() {
     let findings = Outbox::start(&[receiver(pagerduty)], addresses(), report, Arc::new(|| true)).err().unwrap();
     let said: Vec<(&str, &str)> = findings.iter().map(|f| (f.path.as_str(), f.message.as_str())).collect();
     assert_eq!(said, [("receivers.oncall.webhook.url", "the URL must begin with https:// or http://"),]);
+}
+
+/// The formats of chats whose services are played here.
+const CHATS: [WebhookFormat; 4] =
+    [WebhookFormat::Slack, WebhookFormat::Feishu, WebhookFormat::Dingtalk, WebhookFormat::Wecom];
+
+/// Sends one notification to a service, and gives back the first event. Nothing secret may be told.
+async fn tell_service(
+    url: &str,
+    format: WebhookFormat,
+    secret_file: Option<crate::config::SecretFile>,
+) -> DeliveryEvent {
+    let settings = Webhook { format, secret_file, ..webhook(url) };
+    let (outbox, mut events) = start(&[receiver(settings)]);
+    outbox.put(&notification("n1"), 0);
+    let event = next(&mut events).await;
+    let text = format!("{event:?}");
+    for part in ["T0K3N", "s3cr3t", "timestamp=", "sign="] {
+        assert!(!text.contains(part), "{part} is told: {text}");
+    }
+    event
+}
+
+#[tokio::test]
+async fn chats_take_what_is_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = || Some(secret(&folder, "key", "SEC-s3cr3t\n"));
+    for format in CHATS {
+        let signs = matches!(format, WebhookFormat::Feishu | WebhookFormat::Dingtalk);
+        let service = Service::start(format, signs.then_some("SEC-s3cr3t"), 0).await;
+        let event = tell_service(&service.url(), format, if signs { key() } else { None }).await;
+        assert!(matches!(event, DeliveryEvent::Accepted { attempts: 1, .. }), "{format:?}: {event:?}");
+        assert_eq!(service.taken().len(), 1, "{format:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_chat_refuses_is_lost_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = || Some(secret(&folder, "wrong", "another-s3cr3t"));
+    let right = || Some(secret(&folder, "right", "SEC-s3cr3t"));
+    for (format, key, ahead, says) in [
+        (WebhookFormat::Feishu, wrong(), 0, "answered code 19021 (sign match fail"),
+        (WebhookFormat::Feishu, right(), 4000, "check the receiver's secret_file and this machine's clock"),
+        (WebhookFormat::Feishu, None, 0, "answered code 19021"),
+        (WebhookFormat::Dingtalk, wrong(), 0, "answered code 310000 (sign not match, sign [redacted] of [redacted]"),
+        (WebhookFormat::Dingtalk, right(), -4000, "check the receiver's secret_file and this machine's clock"),
+    ] {
+        let service = Service::start(format, Some("SEC-s3cr3t"), ahead).await;
+        let event = tell_service(&service.url(), format, key).await;
+        assert!(matches!(event, DeliveryEvent::Dead { .. }), "{format:?}: {event:?}");
+        assert!(error(&event).contains(says), "{format:?}: {event:?}");
+        assert!(service.taken().is_empty());
+    }
+    for (format, says) in [
+        (WebhookFormat::Slack, "answered 404 (no_service); check the receiver's address"),
+        (WebhookFormat::Feishu, "answered code 19001"),
+        (WebhookFormat::Dingtalk, "answered code 300001 (token is not exist); check the receiver's address"),
+        (WebhookFormat::Wecom, "answered code 93000"),
+    ] {
+        let service = Service::start(format, None, 0).await;
+        let event = tell_service(&service.url().replace("T0K3N", "T0K3N-gone"), format, None).await;
+        assert!(matches!(event, DeliveryEvent::Dead { .. }), "{format:?}: {event:?}");
+        assert!(error(&event).contains(says), "{format:?}: {event:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_that_has_too_many_is_left_alone_for_a_while() {
+    for format in CHATS {
+        let service = Service::start(format, None, 0).await;
+        service.is_full();
+        let event = tell_service(&service.url(), format, None).await;
+        let DeliveryEvent::Retrying { delay, .. } = event else { panic!("{format:?}: {event:?}") };
+        let expected = if format == WebhookFormat::Slack { 30 } else { 60 };
+        assert_eq!(delay, Duration::from_secs(expected), "{format:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_code_is_no_yes() {
+    for (format, said) in [
+        (WebhookFormat::Feishu, "<html>please log in</html>"),
+        (WebhookFormat::Dingtalk, "{}"),
+        (WebhookFormat::Wecom, "{\"errcode\":\"0\"}"),
+    ] {
+        let server = Server::start(vec![Answer::Say(200, vec![], said.to_owned())]).await;
+        let event = tell_service(&format!("http://127.0.0.1:{}/", server.port), format, None).await;
+        assert!(matches!(event, DeliveryEvent::Retrying { .. }), "{format:?}: {event:?}");
+        assert!(error(&event).contains("does not say whether it took the message"), "{event:?}");
+    }
+    let server =
+        Server::start(vec![Answer::Say(200, vec![], "{\"StatusCode\":0,\"StatusMessage\":\"success\"}".to_owned())])
+            .await;
+    let event = tell_service(&format!("http://127.0.0.1:{}/", server.port), WebhookFormat::Feishu, None).await;
+    assert!(matches!(event, DeliveryEvent::Accepted { .. }), "{event:?}");
+}
+
+#[tokio::test]
+async fn a_template_is_sent_as_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![]).await;
+    let headers = [("X-Priority".to_owned(), "high".to_owned())].into();
+    let events = tell(&server, |w| {
+        w.format = WebhookFormat::Template;
+        w.secret_file = Some(secret(&folder, "key", "the key"));
+        w.template = Some(crate::config::TemplateSettings {
+            text: "{{ severity }}: {{ summary }}".to_owned(),
+            content_type: "text/plain; charset=utf-8".to_owned(),
+            headers,
+        });
+    })
+    .await;
+    assert!(matches!(events[0], DeliveryEvent::Accepted { .. }), "{events:?}");
+    let request = &server.requests()[0];
+    assert_eq!(request.header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!((request.header("x-priority"), request.header("idempotency-key")), ("high", "n1/oncall"));
+    assert_eq!(request.body, format!("critical: {}", notification("n1").summary).as_bytes());
+    let signature = format!("sha256={}", hex(&hmac_by_definition(b"the key", &request.body)));
+    assert_eq!(request.header("x-ripcord-signature"), signature);
 }

@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::engine::Notification;
-
-use super::addresses::{Addresses, NotificationLinks};
+use crate::notify::addresses::{Addresses, NotificationLinks};
 
 /// The version of the format. Fields may be added to it; one that changes or goes makes a new version.
 const VERSION: &str = "1";
@@ -19,12 +18,12 @@ struct Body<'a> {
 }
 
 /// The body as it is sent: the notification's own fields, `version` and `links`. Its time is cut to whole seconds.
-pub(super) fn body(notification: &Notification, addresses: &Addresses) -> Vec<u8> {
+pub(in crate::notify) fn body(notification: &Notification, addresses: &Addresses) -> Vec<u8> {
     with_body(notification, addresses, |body| serde_json::to_vec(body))
 }
 
 /// The same as a value, to be put into another format.
-pub(super) fn value(notification: &Notification, addresses: &Addresses) -> serde_json::Value {
+pub(in crate::notify) fn value(notification: &Notification, addresses: &Addresses) -> serde_json::Value {
     with_body(notification, addresses, |body| serde_json::to_value(body))
 }
 
@@ -41,7 +40,7 @@ fn with_body<T>(
 }
 
 /// The time without its fraction of a second.
-pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+pub(in crate::notify) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

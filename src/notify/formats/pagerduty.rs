@@ -4,14 +4,14 @@
 //! The routing key is a secret and is read when the body is sent, so the body made here does not have it yet.
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::engine::{Event, Language, Notification};
+use crate::engine::{Language, Notification};
+use crate::notify::addresses::Addresses;
+use crate::notify::alert::{self, Effect};
+use crate::notify::message;
+use crate::notify::text::clip;
 
-use super::addresses::Addresses;
-use super::signature::hex;
-use super::text::{clip, single_line};
-use super::{generic, message};
+use super::generic;
 
 /// PagerDuty's limit for `payload.summary`, in characters.
 const MAX_SUMMARY: usize = 1024;
@@ -22,80 +22,22 @@ const MAX_DEDUP_KEY: usize = 255;
 /// PagerDuty's limit is 512 KB for a request; what is left of it is for the routing key.
 const MAX_BODY: usize = 500 * 1000;
 
-/// What an event does to the alert with its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    Trigger,
-    Acknowledge,
-    Resolve,
-}
-
-impl Effect {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Trigger => "trigger",
-            Self::Acknowledge => "acknowledge",
-            Self::Resolve => "resolve",
-        }
+/// The action of an effect, in PagerDuty's words.
+fn action(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Trigger => "trigger",
+        Effect::Acknowledge => "acknowledge",
+        Effect::Resolve => "resolve",
     }
 }
 
-/// What an event does, and the end of its key. A key of its own keeps a page from being hidden by the acknowledgement of another one of
-/// the same incident, and good news of one kind from closing a page of another kind.
-fn effect(event: Event) -> (Effect, &'static str) {
-    match event {
-        Event::RollbackStarted | Event::PageFiring => (Effect::Trigger, ""),
-        Event::RollbackVerified | Event::PageResolved | Event::GuardRearmed => (Effect::Resolve, ""),
-        Event::GuardAcknowledged => (Effect::Acknowledge, ""),
-        Event::RollbackFailed => (Effect::Trigger, "/failed"),
-        Event::RollbackSucceeded => (Effect::Resolve, "/failed"),
-        Event::RollbackNotRecovered => (Effect::Trigger, "/not_recovered"),
-        Event::RollbackReverted => (Effect::Trigger, "/reverted"),
-        Event::WatchdogBlind => (Effect::Trigger, "/blind"),
-        Event::WatchdogSees => (Effect::Resolve, "/blind"),
-        Event::WatchdogNotReady => (Effect::Trigger, "/not_ready"),
-        Event::WatchdogReady => (Effect::Resolve, "/not_ready"),
-        Event::WatchdogStarted => (Effect::Trigger, "/started"),
-        Event::WatchdogStopping => (Effect::Trigger, "/stopping"),
-        Event::GuardPaused => (Effect::Trigger, "/paused"),
-        Event::NotificationLost => (Effect::Trigger, ""),
-    }
-}
-
-/// Whether the event acknowledges or closes an alert: whether it quiets somebody's pager and never sets it off.
-pub(super) fn quiets(event: Event) -> bool {
-    effect(event).0 != Effect::Trigger
-}
-
-/// The key under which PagerDuty keeps what belongs together: the incident, or where there is none the guard.
-pub(super) fn dedup_key(notification: &Notification) -> String {
-    let (_, end) = effect(notification.event);
-    let story = match (notification.event, &notification.incident, &notification.guard) {
-        // Each loss is an alert of its own: who acknowledged one must hear of the next, of the same receiver or incident too.
-        (Event::NotificationLost, _, _) => notification.id.clone(),
-        (_, Some(incident), _) => incident.clone(),
-        (_, None, Some(guard)) => format!("ripcord/{guard}"),
-        (_, None, None) => "ripcord".to_owned(),
-    };
-    // Each rung of a ladder has its own: who acknowledged that the first did not help must hear that the last did not either.
-    let rung = match (notification.event, &notification.rollback) {
-        (Event::RollbackNotRecovered, Some(rollback)) => format!("/{}", rollback.to_percentage),
-        _ => String::new(),
-    };
-    let key = single_line(&format!("{story}{end}{rung}"));
-    if key.len() <= MAX_DEDUP_KEY {
-        return key;
-    }
-    let digest = hex(&Sha256::digest(key.as_bytes()));
-    let mut room = MAX_DEDUP_KEY - digest.len() - 1;
-    while !key.is_char_boundary(room) {
-        room -= 1;
-    }
-    format!("{}-{digest}", &key[..room])
+/// The key under which PagerDuty keeps what belongs together.
+fn dedup_key(notification: &Notification) -> String {
+    alert::short_key(notification, MAX_DEDUP_KEY)
 }
 
 /// The body, less the routing key.
-pub(super) fn body(notification: &Notification, addresses: &Addresses, language: Language) -> Vec<u8> {
+pub(in crate::notify) fn body(notification: &Notification, addresses: &Addresses, language: Language) -> Vec<u8> {
     let full = event(notification, addresses, language, generic::value(notification, addresses));
     if full.len() <= MAX_BODY {
         return full;
@@ -109,10 +51,10 @@ pub(super) fn body(notification: &Notification, addresses: &Addresses, language:
 }
 
 fn event(notification: &Notification, addresses: &Addresses, language: Language, details: Value) -> Vec<u8> {
-    let (effect, _) = effect(notification.event);
+    let effect = alert::effect(notification.event);
     let links = addresses.of(notification);
     let mut event = Map::new();
-    event.insert("event_action".to_owned(), effect.as_str().into());
+    event.insert("event_action".to_owned(), action(effect).into());
     event.insert("dedup_key".to_owned(), dedup_key(notification).into());
     if effect == Effect::Trigger {
         let mut payload = Map::new();
@@ -147,7 +89,7 @@ fn summary(notification: &Notification, language: Language) -> String {
 }
 
 /// The body as it is sent: with its routing key.
-pub(super) fn with_routing_key(body: &[u8], key: &str) -> Vec<u8> {
+pub(in crate::notify) fn with_routing_key(body: &[u8], key: &str) -> Vec<u8> {
     // The body is an object that is never empty, so the key can be put before its first member without reading the rest.
     let mut out = format!("{{\"routing_key\":{},", Value::from(key)).into_bytes();
     out.extend_from_slice(&body[1..]);
@@ -160,7 +102,7 @@ mod tests {
 
     use super::{body, dedup_key, with_routing_key};
     use crate::engine::{Event, Language, Severity, StepReport, StepResult};
-    use crate::notify::generic;
+    use crate::notify::formats::generic;
     use crate::notify::testing::{addresses, notification};
 
     fn parsed(n: &crate::engine::Notification) -> Value {

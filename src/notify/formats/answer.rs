@@ -1,0 +1,68 @@
+//! Answers that say by a code in their body whether the message was taken. Feishu, DingTalk and WeCom answer HTTP 200 to what they refuse.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::WebhookFormat;
+use crate::notify::courier::Failure;
+
+use super::{dingtalk, feishu, wecom};
+
+/// How long a service is left alone that has had too many messages. Each counts them by the minute.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// What a code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The message is there.
+    Accepted,
+    /// It never will be, for this reason.
+    Refused(&'static str),
+    /// It may be later: the service fails, or a person mends what is wrong while it waits.
+    Retry(&'static str),
+    /// There were too many.
+    Busy(&'static str),
+}
+
+/// Whether a format's service says in its answer's body whether it took the message.
+pub(in crate::notify) fn has_codes(format: WebhookFormat) -> bool {
+    matches!(format, WebhookFormat::Feishu | WebhookFormat::Dingtalk | WebhookFormat::Wecom)
+}
+
+/// The code in an answer, with its text.
+fn code(format: WebhookFormat, body: &str) -> Option<(i64, String)> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let (codes, texts): (&[&str], &[&str]) = match format {
+        // The older addresses of Feishu's bots have the other name only.
+        WebhookFormat::Feishu => (&["code", "StatusCode"], &["msg", "StatusMessage"]),
+        _ => (&["errcode"], &["errmsg"]),
+    };
+    let code = codes.iter().find_map(|key| body.get(*key)?.as_i64())?;
+    let text = texts.iter().find_map(|key| body.get(*key)?.as_str()).unwrap_or_default();
+    Some((code, text.to_owned()))
+}
+
+/// What an answer says by its code, where it has one; `said` is what may be told of its text.
+pub(in crate::notify) fn verdict(
+    format: WebhookFormat,
+    body: &str,
+    target: &str,
+    said: impl Fn(&str) -> String,
+) -> Option<Result<(), Failure>> {
+    let (code, text) = code(format, body)?;
+    let meaning = match format {
+        WebhookFormat::Feishu => feishu::meaning(code),
+        WebhookFormat::Dingtalk => dingtalk::meaning(code),
+        WebhookFormat::Wecom => wecom::meaning(code),
+        _ => return None,
+    };
+    let text = said(&text);
+    let error = |why: &str| format!("{target}: answered code {code} ({text}); {why}");
+    Some(match meaning {
+        Meaning::Accepted => Ok(()),
+        Meaning::Refused(why) => Err(Failure::Refused(error(why))),
+        Meaning::Retry(why) => Err(Failure::retry(error(why))),
+        Meaning::Busy(why) => Err(Failure::Retry { error: error(why), after: Some(PAUSE) }),
+    })
+}

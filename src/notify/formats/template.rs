@@ -1,0 +1,173 @@
+//! The webhook format `template`: a body that the configuration writes, for whatever has no format here. Templates are Jinja's, as minijinja
+//! reads them.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde_json::Value;
+
+use crate::config::TemplateSettings;
+use crate::engine::{Event, Language, Notification, RollbackFacts, Severity, StepReport, StepResult, TriggerFacts};
+use crate::notify::addresses::Addresses;
+use crate::notify::message;
+
+use super::generic;
+
+/// The largest body. No service that is told of pages takes more.
+const MAX_BODY: usize = 512 * 1024;
+
+/// The most instructions of one rendering: thousands of times what a body needs, and done in a moment.
+const FUEL: u64 = 1_000_000;
+
+/// The name that errors of the library use.
+const NAME: &str = "template";
+
+/// A template that was read.
+#[derive(Debug)]
+pub(in crate::notify) struct BodyTemplate {
+    environment: Environment<'static>,
+    is_json: bool,
+}
+
+impl BodyTemplate {
+    /// Reads the template, and makes an example of every event with it: what would fail at night fails now. The error says the line.
+    pub(in crate::notify) fn new(settings: &TemplateSettings) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        // What a body has to be is known to its writer alone; JSON is made by `tojson`, and checked.
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_fuel(Some(FUEL));
+        environment.add_filter("tojson", tojson);
+        environment.add_template_owned(NAME, settings.text.clone()).map_err(|e| explain(&e))?;
+        let template = Self { environment, is_json: settings.is_json() };
+        for notification in examples() {
+            template
+                .render(&notification, &Addresses::default(), Language::English)
+                .map_err(|e| format!("{e} (with an example of {})", notification.event.as_str()))?;
+        }
+        Ok(template)
+    }
+
+    /// The body of a notification.
+    pub(in crate::notify) fn render(
+        &self,
+        notification: &Notification,
+        addresses: &Addresses,
+        language: Language,
+    ) -> Result<String, String> {
+        let mut context = generic::value(notification, addresses);
+        let words = message::compose(notification, addresses, language);
+        context["subject"] = words.subject.into();
+        context["text"] = words.text.into();
+        // Absent where it says nothing in `generic`; a template asks for it by name.
+        for (key, absent) in [("guards", Value::Array(vec![])), ("dry_run", false.into())] {
+            if context.get(key).is_none() {
+                context[key] = absent;
+            }
+        }
+        let template = self.environment.get_template(NAME).map_err(|e| explain(&e))?;
+        let mut body = Bounded(Vec::new());
+        let context = minijinja::Value::from(minijinja::value::Serde(context));
+        template.render_captured_to(context, &mut body).map_err(|e| {
+            if body_is_full(&e) { format!("the body is larger than {MAX_BODY} bytes") } else { explain(&e) }
+        })?;
+        let body = String::from_utf8(body.0).map_err(|_| "the body is no UTF-8".to_owned())?;
+        if self.is_json {
+            serde_json::from_str::<serde::de::IgnoredAny>(&body).map_err(|e| {
+                format!(
+                    "the body is no JSON: {e}; put texts in with {{{{ summary | tojson }}}}, without quotes around it"
+                )
+            })?;
+        }
+        Ok(body)
+    }
+}
+
+/// A value as JSON. The library's own filter makes `null` of what is not there.
+fn tojson(value: &minijinja::Value) -> Result<String, minijinja::Error> {
+    use minijinja::ErrorKind::{BadSerialization, UndefinedError};
+    if value.is_undefined() {
+        return Err(UndefinedError.into());
+    }
+    serde_json::to_string(value).map_err(|e| minijinja::Error::new(BadSerialization, e.to_string()))
+}
+
+/// Takes no more than a body may be.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_BODY {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error of the library in one line, with the line of the template.
+fn explain(error: &minijinja::Error) -> String {
+    let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+    let what = error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+    format!("{line}{what}")
+}
+
+fn body_is_full(error: &minijinja::Error) -> bool {
+    error.kind() == minijinja::ErrorKind::WriteFailure
+}
+
+/// One of each event, once with everything in it and once with as little as there can be. The texts hold what JSON has to escape.
+fn examples() -> Vec<Notification> {
+    let mut examples = Vec::new();
+    for event in Event::ALL {
+        let full = Notification {
+            id: "example".to_owned(),
+            event,
+            severity: Severity::Critical,
+            time: Timestamp::UNIX_EPOCH,
+            guard: Some("terminal".to_owned()),
+            guards: vec![],
+            incident: Some("terminal-19700101T000000Z".to_owned()),
+            summary: "an example: \"quoted\", a \\ and a line\nthat ends".to_owned(),
+            advice: "an example: \"quoted\", a \\ and a line\nthat ends".to_owned(),
+            trigger: Some(TriggerFacts {
+                name: "error_rate".to_owned(),
+                value: Some(0.031),
+                threshold: 0.01,
+                threshold_text: "1 %".to_owned(),
+                held_seconds: 300.0,
+                baseline: None,
+                baseline_source: None,
+                text: "3.1 %".to_owned(),
+            }),
+            rollback: Some(RollbackFacts {
+                from_percentage: Some(25),
+                to_percentage: 0,
+                steps: vec![StepReport {
+                    step: "deployment_env shop/web".to_owned(),
+                    result: StepResult::Changed,
+                    detail: None,
+                }],
+                error: None,
+            }),
+            dry_run: false,
+            next: None,
+            chinese: None,
+        };
+        let bare = Notification {
+            guard: None,
+            guards: vec!["a".to_owned(), "b".to_owned()],
+            incident: None,
+            trigger: None,
+            rollback: None,
+            ..full.clone()
+        };
+        examples.extend([full, bare]);
+    }
+    examples
+}
