@@ -108,6 +108,12 @@ pub const TEMPLATE_CONTENT_TYPE: &str = "application/json";
 /// The largest template of a body: no service takes a body that large.
 pub const MAX_TEMPLATE_BYTES: u64 = 256 * 1024;
 
+/// The shortest time that others have to acknowledge: a page is a second under way, and people need more than that. Tests use it too.
+pub const MIN_ESCALATE_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest such time: after it a page would be as old as one that is given up.
+pub const MAX_ESCALATE_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// How long one exchange with an SMTP server may take: greylisting servers make a client wait on purpose.
 pub const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -244,6 +244,17 @@ shape! {
         email: Email,
         events: Events,
         language: String,
+        quiet: Quiet,
+        escalate_after: Duration,
+    }
+}
+
+shape! {
+    /// A receiver's `quiet`.
+    Quiet {
+        from: String,
+        to: String,
+        time_zone: String,
     }
 }
 
@@ -373,6 +384,7 @@ impl Over for Email {}
 impl Over for Smtp {}
 impl Over for Events {}
 impl Over for Receiver {}
+impl Over for Quiet {}
 impl Over for Links {}
 impl Over for Http {}
 impl Over for Heartbeat {}

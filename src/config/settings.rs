@@ -339,6 +339,21 @@ pub struct Receiver {
     pub filter: Filter,
     /// The language that it is told in.
     pub language: Language,
+    /// When it is left alone by what is not critical.
+    pub quiet: Option<Quiet>,
+    /// How long others have to acknowledge what is critical before it is told; without it, it is told at once.
+    pub escalate_after: Option<Duration>,
+}
+
+/// The time of a day in which only what is critical is told; the rest waits until it is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quiet {
+    /// When it begins.
+    pub from: jiff::civil::Time,
+    /// When it is over: on the next day, where that is earlier than `from`.
+    pub to: jiff::civil::Time,
+    /// Whose clocks these are.
+    pub time_zone: jiff::tz::TimeZone,
 }
 
 /// Which notifications a receiver wants.

@@ -708,7 +708,7 @@ impl Daemon {
         self.dirty = true;
         match event {
             DeliveryEvent::Retrying { .. } => return,
-            DeliveryEvent::Accepted { .. } => {}
+            DeliveryEvent::Accepted { .. } | DeliveryEvent::Withdrawn { .. } | DeliveryEvent::Escalated { .. } => {}
             DeliveryEvent::Dead { .. } | DeliveryEvent::Dropped { .. } => {
                 self.losses.note(event);
                 self.tell_of_losses(self.clock.now());

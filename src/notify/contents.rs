@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Notification;
 
 use super::entry::{DeadLetter, Entry};
+use super::escalation::Stories;
 
 /// What a queue holds. It is written with each notification once, however many recipients wait for it; the ids of the entries are made
 /// from it.
@@ -19,6 +20,8 @@ pub struct Contents {
     pub entries: Vec<Entry>,
     /// What was lost last, the oldest first.
     pub dead_letters: Vec<DeadLetter>,
+    /// What was critical lately, for the receivers that are told second or left alone at night.
+    pub stories: Stories,
 }
 
 impl Contents {
@@ -49,6 +52,8 @@ struct Written {
     notifications: BTreeMap<String, Arc<Notification>>,
     entries: Vec<Waiting>,
     dead_letters: Vec<DeadLetter>,
+    #[serde(skip_serializing_if = "Stories::is_empty")]
+    stories: Stories,
 }
 
 impl Default for Written {
@@ -64,6 +69,8 @@ struct Waiting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     recipient: Option<String>,
     queued_at: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
 }
 
 impl From<&Entry> for Waiting {
@@ -73,6 +80,7 @@ impl From<&Entry> for Waiting {
             receiver: entry.receiver.clone(),
             recipient: entry.recipient.clone(),
             queued_at: entry.queued_at,
+            held: entry.held,
         }
     }
 }
@@ -85,7 +93,7 @@ impl From<Contents> for Written {
             entries.push(Waiting::from(&entry));
             notifications.entry(entry.notification.id.clone()).or_insert(entry.notification);
         }
-        Self { notifications, entries, dead_letters: contents.dead_letters }
+        Self { notifications, entries, dead_letters: contents.dead_letters, stories: contents.stories }
     }
 }
 
@@ -94,15 +102,16 @@ impl TryFrom<Written> for Contents {
 
     fn try_from(written: Written) -> Result<Self, String> {
         let entry = |waiting: Waiting| {
-            let Waiting { notification: id, receiver, recipient, queued_at } = waiting;
+            let Waiting { notification: id, receiver, recipient, queued_at, held } = waiting;
             let notification = written
                 .notifications
                 .get(&id)
                 .ok_or_else(|| format!("{receiver} waits for the notification {id:?}, which is not there"))?;
-            Ok(Entry::new(&receiver, recipient.as_deref(), queued_at, Arc::clone(notification)))
+            let entry = Entry::new(&receiver, recipient.as_deref(), queued_at, Arc::clone(notification));
+            Ok(Entry { held, ..entry })
         };
         let entries = written.entries.into_iter().map(entry).collect::<Result<_, String>>()?;
-        Ok(Self { entries, dead_letters: written.dead_letters })
+        Ok(Self { entries, dead_letters: written.dead_letters, stories: written.stories })
     }
 }
 
@@ -142,6 +151,7 @@ mod tests {
                 entry("n2", "oncall", None, critical),
             ],
             dead_letters: vec![DeadLetter::of(&lost, "refused", at())],
+            ..Contents::default()
         }
     }
 
@@ -207,7 +217,7 @@ mod tests {
                 entry("i2", "a", None, Severity::Info),
                 entry("c2", "a", None, Severity::Critical),
             ],
-            dead_letters: vec![],
+            ..Contents::default()
         };
         for id in ["d1", "d2"] {
             let lost = entry(id, "a", None, Severity::Critical);

@@ -18,6 +18,8 @@ pub struct Entry {
     pub recipient: Option<String>,
     /// When it was queued; its age counts from here.
     pub queued_at: Timestamp,
+    /// Whether it waits for an acknowledgement of others, which would make it needless.
+    pub held: bool,
     /// What is told.
     pub notification: Arc<Notification>,
 }
@@ -30,7 +32,8 @@ impl Entry {
             id.push('/');
             id.push_str(recipient);
         }
-        Self { id, receiver: receiver.to_owned(), recipient: recipient.map(str::to_owned), queued_at, notification }
+        let (receiver, recipient) = (receiver.to_owned(), recipient.map(str::to_owned));
+        Self { id, receiver, recipient, queued_at, held: false, notification }
     }
 
     /// What must go out in order with it: the notifications of one incident. One without an incident stands alone.

@@ -36,6 +36,24 @@ pub enum DeliveryEvent {
         /// Why it failed.
         error: String,
     },
+    /// It is needless: it waited whether others would acknowledge, and they did, or it is over.
+    Withdrawn {
+        /// The receiver.
+        receiver: String,
+        /// The entry.
+        id: String,
+        /// What it told.
+        event: Event,
+        /// Why nobody needs to be told.
+        reason: String,
+    },
+    /// Nobody has acknowledged a story in time: a second receiver is told from now on.
+    Escalated {
+        /// The second receiver.
+        receiver: String,
+        /// The incident, or what stands for one.
+        story: String,
+    },
     /// It is lost: the receiver refused it for good, or did not accept it in time.
     Dead {
         /// The receiver.

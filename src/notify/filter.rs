@@ -25,6 +25,8 @@ impl Receiver {
     /// Good news is less severe than the page it ends. What keeps alerts open (PagerDuty, Alertmanager) gets it whatever `min_severity`
     /// says, as nothing else would acknowledge or close what is open there; it ignores news of a key that is not open. Alertmanager gets
     /// no acknowledgement: it knows none.
+    ///
+    /// A receiver that is told second gets what is critical, and then whatever follows: see `escalation`.
     pub fn wants(&self, notification: &Notification) -> bool {
         let format = match &self.channel {
             Channel::Webhook(webhook) => Some(webhook.format),
@@ -34,9 +36,18 @@ impl Receiver {
         if alertmanager && !alertmanager::tells(notification.event) {
             return false;
         }
+        if self.escalate_after.is_some() {
+            return self.filter.wants_at_any_severity(notification);
+        }
         let keeps_alerts = format.is_some_and(WebhookFormat::keeps_alerts);
         self.filter.wants(notification)
             || (keeps_alerts && alert::quiets(notification.event) && self.filter.wants_at_any_severity(notification))
+    }
+
+    /// Whether the notification may wait until the receiver's quiet time is over. What closes an alert may not: it would stay open.
+    pub(super) fn may_wait(&self, notification: &Notification) -> bool {
+        let keeps_alerts = matches!(&self.channel, Channel::Webhook(webhook) if webhook.format.keeps_alerts());
+        !(keeps_alerts && alert::quiets(notification.event))
     }
 }
 

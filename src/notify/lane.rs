@@ -7,10 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+
+use crate::config::Receiver;
+use crate::engine::Notification;
 
 use super::clock::Clock;
 use super::courier::{Courier, Failure};
@@ -25,6 +29,9 @@ pub(super) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How soon a lane that may not send looks whether it may. A lease that was late is renewed within seconds; a page can wait for this
 /// much more.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+/// How often a lane whose receiver is left alone looks whether that is over.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// A defect in the sending of one entry must not silence the receiver for good, so a panic is one more reason for a try to fail.
 const DEFECT: &str =
@@ -50,8 +57,25 @@ impl Surroundings {
         let _ = self.report.send(event);
     }
 
-    /// Gives an entry up and says so.
+    /// Says that an entry was taken out because nobody needs to be told.
+    pub(super) fn withdrawn(&self, entry: &Entry, reason: &str) {
+        self.report(DeliveryEvent::Withdrawn {
+            receiver: entry.receiver.clone(),
+            id: entry.id.clone(),
+            event: entry.notification.event,
+            reason: reason.to_owned(),
+        });
+        self.settled.notify_waiters();
+    }
+
+    /// Gives an entry up and says so. One that waited whether others would acknowledge was nobody's yet, and is not lost.
     pub(super) fn drop_entry(&self, entry: &Entry, reason: &str) {
+        if entry.held {
+            if self.queue.accepted(&entry.id) {
+                self.withdrawn(entry, reason);
+            }
+            return;
+        }
         if self.bury(entry, reason) {
             self.report(DeliveryEvent::Dropped {
                 receiver: entry.receiver.clone(),
@@ -77,6 +101,7 @@ pub(super) struct Lane {
 struct Shared {
     receiver: String,
     recipient: Option<String>,
+    settings: Mutex<Arc<Receiver>>,
     courier: Mutex<Arc<dyn Courier>>,
     wake: Notify,
     hurry: AtomicBool,
@@ -107,14 +132,15 @@ impl Memory {
 impl Lane {
     /// Starts the task.
     pub(super) fn start(
-        receiver: &str,
+        settings: Receiver,
         recipient: Option<String>,
         courier: Arc<dyn Courier>,
         around: Surroundings,
     ) -> Self {
         let shared = Arc::new(Shared {
-            receiver: receiver.to_owned(),
+            receiver: settings.name.clone(),
             recipient,
+            settings: Mutex::new(Arc::new(settings)),
             courier: Mutex::new(courier),
             wake: Notify::new(),
             hurry: AtomicBool::new(false),
@@ -140,8 +166,9 @@ impl Lane {
         self.wake();
     }
 
-    /// Sends by this courier from the next try on.
-    pub(super) fn replace_courier(&self, courier: Arc<dyn Courier>) {
+    /// Goes by these settings and sends by this courier from the next try on.
+    pub(super) fn reconfigure(&self, settings: Receiver, courier: Arc<dyn Courier>) {
+        *self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         *self.shared.courier.lock().unwrap_or_else(PoisonError::into_inner) = courier;
         self.hurry();
     }
@@ -171,13 +198,15 @@ impl Shared {
     async fn run(self: Arc<Self>) {
         let mut memory = Memory::default();
         loop {
+            let permitted = (self.around.permit)();
+            let changes = self.hold(permitted);
             let mut heads = self.around.queue.heads(&self.receiver, self.recipient.as_deref());
             memory.keep(&heads);
             if self.hurry.swap(false, Ordering::Relaxed) {
                 memory.turns.hurry();
             }
             // What is another process's is neither sent nor given up here.
-            if !heads.is_empty() && !(self.around.permit)() {
+            if !permitted && (!heads.is_empty() || self.around.queue.holds(&self.receiver)) {
                 self.wait(Instant::now() + ASK_AGAIN).await;
                 continue;
             }
@@ -186,14 +215,46 @@ impl Shared {
                 continue;
             }
             match memory.turns.next(&heads, Instant::now()) {
-                Turn::Idle => self.wake.notified().await,
+                Turn::Idle => match changes {
+                    Some(at) => self.wait(at).await,
+                    None => self.wake.notified().await,
+                },
                 Turn::Wait(until) => {
                     let expires = heads.iter().map(|h| Instant::now() + self.life_left(h)).min();
-                    self.wait(expires.map_or(until, |expires| until.min(expires))).await;
+                    self.wait([expires, changes].into_iter().flatten().fold(until, Instant::min)).await;
                 }
                 Turn::Try(i) => self.attempt(heads.swap_remove(i), &mut memory).await,
             }
         }
+    }
+
+    /// Holds back what has to wait for something else than the receiver, and lets out what need not any more. Says when to look again.
+    fn hold(&self, permitted: bool) -> Option<Instant> {
+        let settings = Arc::clone(&self.settings.lock().unwrap_or_else(PoisonError::into_inner));
+        let Surroundings { queue, clock, .. } = &self.around;
+        let now = clock.now();
+        let mut next = None;
+        match settings.escalate_after.map(|after| SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX)) {
+            None => queue.release(&self.receiver, now),
+            // Whose turn it is to tell is the leader's to know.
+            Some(_) if !permitted => {}
+            Some(after) => {
+                for story in queue.escalate(&self.receiver, after, now) {
+                    self.around.report(DeliveryEvent::Escalated { receiver: self.receiver.clone(), story });
+                }
+                let due = queue.next_escalation(&self.receiver, after);
+                next = due.map(|due| Instant::now() + Duration::try_from(due.duration_since(now)).unwrap_or_default());
+            }
+        }
+        let quiet = settings.quiet.as_ref().and_then(|quiet| quiet.until(clock.in_wall_time(now)));
+        let may_wait = |notification: &Notification| settings.may_wait(notification);
+        let may_wait = quiet.is_some().then_some(&may_wait as &dyn Fn(&Notification) -> bool);
+        if queue.hush(&self.receiver, self.recipient.as_deref(), now, may_wait) {
+            // The wall clock decides, which may be set.
+            let look = Instant::now() + LOOK_AGAIN;
+            next = Some(next.map_or(look, |next: Instant| next.min(look)));
+        }
+        next
     }
 
     /// Waits until this time, or until something has changed.

@@ -3,6 +3,7 @@
 //! - `outbox`: which receivers and recipients a notification goes to, their bounds, reload and shutdown
 //! - `queue`: where the entries wait, each incident in its order; `contents` is what it holds, in the form that outlives the process
 //! - `lane`: one task per recipient, with retries until accepted or dead; `turns` says which entry it tries, and when
+//! - `escalation`: when a second receiver is told, and `quiet`: when one is left alone; both hold entries in the queue
 //! - `courier`: how one entry is handed over; `webhook` and `email` are the two ways
 //! - `formats`, a file each, and `mail`: what is handed over; `message` and `html` are its words; `alert` says what belongs together
 //! - `probe`: whether the receivers can be reached, without paging anybody, and by a page that says it is a test
@@ -19,6 +20,7 @@ mod contents;
 mod courier;
 mod email;
 mod entry;
+mod escalation;
 mod event;
 mod filter;
 mod formats;
@@ -32,6 +34,7 @@ pub mod message;
 mod outbox;
 mod probe;
 mod queue;
+mod quiet;
 mod signature;
 mod text;
 mod turns;
@@ -43,6 +46,7 @@ mod testing;
 pub use addresses::Addresses;
 pub use contents::Contents;
 pub use entry::{DeadLetter, Entry};
+pub use escalation::Stories;
 pub use event::DeliveryEvent;
 pub use heartbeat::{Heartbeat, Pace};
 pub use lane::Permit;

@@ -16,6 +16,7 @@ use super::contents::Contents;
 use super::courier::Courier;
 use super::email::EmailCourier;
 use super::entry::{DeadLetter, Entry};
+use super::escalation::Route;
 use super::event::DeliveryEvent;
 use super::lane::{Lane, Permit, Surroundings};
 use super::queue::Queue;
@@ -107,6 +108,7 @@ impl Outbox {
         for entry in &mut contents.entries {
             entry.queued_at = self.around.clock.in_wall_time(entry.queued_at);
         }
+        contents.stories = contents.stories.at(|time| self.around.clock.in_wall_time(time));
         contents
     }
 
@@ -116,6 +118,7 @@ impl Outbox {
         for entry in &mut contents.entries {
             entry.queued_at = self.around.clock.in_own_time(entry.queued_at);
         }
+        contents.stories = contents.stories.at(|time| self.around.clock.in_own_time(time));
         let active = self.receivers();
         self.around.queue.replace(contents);
         active.iter().for_each(|a| self.readdress(&a.settings.name, &recipients(&a.settings.channel)));
@@ -178,30 +181,51 @@ impl Outbox {
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What could be sent and was not.
     fn left(&self) -> Vec<Entry> {
-        self.receivers().iter().flat_map(|a| self.around.queue.pending(&a.settings.name)).collect()
+        self.receivers().iter().flat_map(|a| self.around.queue.due(&a.settings.name)).collect()
     }
 
     fn put_for(&self, notification: &Notification, ticket: u64, whom: impl Fn(&str) -> bool) {
         let notification = Arc::new(notification.clone());
         let queued_at = self.around.clock.now();
-        for active in self.receivers().iter().filter(|a| whom(&a.settings.name) && a.settings.wants(&notification)) {
+        let receivers = self.receivers();
+        // For the others the document stays as small as it is.
+        if receivers.iter().any(|a| a.settings.escalate_after.is_some() || a.settings.quiet.is_some()) {
+            self.around.queue.note(&notification, queued_at);
+            self.withdraw(&notification);
+        }
+        for active in receivers.iter().filter(|a| whom(&a.settings.name) && a.settings.wants(&notification)) {
+            let route = match active.settings.escalate_after {
+                None => Route::Now,
+                Some(_) => self.around.queue.route(&notification, &active.settings.name),
+            };
+            if route == Route::Not {
+                continue;
+            }
             for lane in &active.lanes {
                 let entry = Entry::new(&active.settings.name, lane.recipient(), queued_at, Arc::clone(&notification));
-                self.around.queue.put(entry, ticket);
+                self.around.queue.put(Entry { held: route == Route::Held, ..entry }, ticket);
             }
             self.make_room(&active.settings.name);
             active.lanes.iter().for_each(Lane::wake);
         }
     }
 
+    /// Takes out what others have made needless by an acknowledgement or a good end.
+    fn withdraw(&self, because: &Notification) {
+        for entry in self.around.queue.withdraw() {
+            self.around.withdrawn(&entry, &format!("{}: {}", because.event.as_str(), because.summary));
+        }
+    }
+
     /// Drops the oldest entries of the least severity until the queue is within its bound.
     fn make_room(&self, receiver: &str) {
-        let excess = self.around.queue.length(receiver).saturating_sub(MAX_QUEUE);
+        let pending = self.around.queue.pending(receiver);
+        let excess = pending.len().saturating_sub(MAX_QUEUE);
         if excess == 0 {
             return;
         }
-        let pending = self.around.queue.pending(receiver);
         let mut by_worth: Vec<&Entry> = pending.iter().collect();
         by_worth.sort_by_key(|e| e.notification.severity);
         for entry in by_worth.into_iter().take(excess) {
@@ -257,10 +281,10 @@ impl Outbox {
             .map(|recipient| match before.iter().position(|lane| lane.recipient() == recipient.as_deref()) {
                 Some(i) => {
                     let lane = before.swap_remove(i);
-                    lane.replace_courier(Arc::clone(courier));
+                    lane.reconfigure(settings.clone(), Arc::clone(courier));
                     lane
                 }
-                None => Lane::start(&settings.name, recipient, Arc::clone(courier), self.around.clone()),
+                None => Lane::start(settings.clone(), recipient, Arc::clone(courier), self.around.clone()),
             })
             .collect()
     }

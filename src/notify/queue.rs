@@ -3,10 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::{Notification, Severity};
 
 use super::contents::Contents;
 use super::entry::{DeadLetter, Entry};
+use super::escalation::{self, Route, Stories};
 
 /// The most dead letters that are kept: more than a page shows, and about 25 KB of a document that may have a megabyte.
 pub const MAX_DEAD_LETTERS: usize = 50;
@@ -24,6 +27,7 @@ pub struct Queue {
 struct Inner {
     slots: Vec<Slot>,
     dead: VecDeque<DeadLetter>,
+    stories: Stories,
     opened: u64,
 }
 
@@ -31,6 +35,15 @@ struct Inner {
 struct Slot {
     entry: Entry,
     ticket: u64,
+    /// Whether its receiver is left alone by it now.
+    quiet: bool,
+}
+
+impl Slot {
+    /// Whether it waits for nothing but its receiver.
+    fn is_due(&self) -> bool {
+        !self.entry.held && !self.quiet
+    }
 }
 
 impl Queue {
@@ -51,8 +64,8 @@ impl Queue {
     pub fn heads(&self, receiver: &str, recipient: Option<&str>) -> Vec<Entry> {
         let inner = self.inner();
         let mut begun = BTreeSet::new();
-        let mine =
-            inner.slots.iter().filter(|s| s.entry.receiver == receiver && s.entry.recipient.as_deref() == recipient);
+        let of_recipient = |s: &&Slot| s.entry.receiver == receiver && s.entry.recipient.as_deref() == recipient;
+        let mine = inner.slots.iter().filter(|s| s.is_due()).filter(of_recipient);
         let firsts = mine.filter(|s| begun.insert(s.entry.story()));
         firsts.filter(|s| s.ticket <= inner.opened).map(|s| s.entry.clone()).collect()
     }
@@ -73,12 +86,13 @@ impl Queue {
     /// Puts entries for these recipients in the place of this one, under its ticket. Says whether it was still there.
     pub(super) fn readdress(&self, id: &str, recipients: &[Option<String>]) -> bool {
         let mut inner = self.inner();
-        let Some((mut place, Slot { entry, ticket })) = inner.remove(id) else { return false };
+        let Some((mut place, Slot { entry, ticket, quiet })) = inner.remove(id) else { return false };
         for recipient in recipients {
             let notification = Arc::clone(&entry.notification);
             let other = Entry::new(&entry.receiver, recipient.as_deref(), entry.queued_at, notification);
+            let other = Entry { held: entry.held, ..other };
             if inner.slots.iter().all(|s| s.entry.id != other.id) {
-                inner.slots.insert(place, Slot { entry: other, ticket });
+                inner.slots.insert(place, Slot { entry: other, ticket, quiet });
                 place += 1;
             }
         }
@@ -90,14 +104,21 @@ impl Queue {
         self.inner().slots.iter().map(|s| &s.entry).filter(|e| e.receiver == receiver).cloned().collect()
     }
 
-    /// How many entries of a receiver wait, held back or not.
-    pub fn length(&self, receiver: &str) -> usize {
-        self.inner().slots.iter().filter(|s| s.entry.receiver == receiver).count()
+    /// Those of them that wait for nothing but the receiver.
+    pub fn due(&self, receiver: &str) -> Vec<Entry> {
+        let inner = self.inner();
+        inner.slots.iter().filter(|s| s.entry.receiver == receiver && s.is_due()).map(|s| s.entry.clone()).collect()
     }
 
-    /// When the oldest of a receiver's entries was queued.
+    /// How many entries of a receiver wait for it, held back by a ticket or not. What waits for something else on purpose is no sign of trouble.
+    pub fn length(&self, receiver: &str) -> usize {
+        self.inner().slots.iter().filter(|s| s.entry.receiver == receiver && s.is_due()).count()
+    }
+
+    /// When the oldest of those entries was queued.
     pub fn oldest(&self, receiver: &str) -> Option<Timestamp> {
-        self.inner().slots.iter().filter(|s| s.entry.receiver == receiver).map(|s| s.entry.queued_at).min()
+        let inner = self.inner();
+        inner.slots.iter().filter(|s| s.entry.receiver == receiver && s.is_due()).map(|s| s.entry.queued_at).min()
     }
 
     /// The receivers that have entries, configured or not.
@@ -117,6 +138,7 @@ impl Queue {
         Contents {
             entries: inner.slots.iter().map(|s| s.entry.clone()).collect(),
             dead_letters: inner.dead.iter().cloned().collect(),
+            stories: inner.stories.clone(),
         }
     }
 
@@ -125,7 +147,12 @@ impl Queue {
         let mut inner = self.inner();
         inner.slots.clear();
         inner.dead.clear();
+        inner.stories = contents.stories;
         for entry in contents.entries {
+            if entry.held && !inner.stories.knows(&escalation::story(&entry.notification)) {
+                // Its story was told elsewhere, or before anybody was told second.
+                inner.stories.note(&entry.notification, entry.queued_at);
+            }
             inner.put(entry, 0);
         }
         for letter in contents.dead_letters {
@@ -138,6 +165,79 @@ impl Queue {
         self.replace(Contents::default());
     }
 
+    /// Takes note of what everybody is told, for the receivers that are told second or left alone.
+    pub(super) fn note(&self, notification: &Notification, now: Timestamp) {
+        self.inner().stories.note(notification, now);
+    }
+
+    /// What becomes of a notification, once it was noted, for a receiver that is told second.
+    pub(super) fn route(&self, notification: &Notification, receiver: &str) -> Route {
+        self.inner().stories.route(notification, receiver)
+    }
+
+    /// Lets out what this receiver is to be told now because nobody has acknowledged it in time, as if it were queued now. Names the
+    /// stories.
+    pub(super) fn escalate(&self, receiver: &str, after: SignedDuration, now: Timestamp) -> Vec<String> {
+        let mut inner = self.inner();
+        let told = inner.stories.escalate(receiver, after, now);
+        if !told.is_empty() {
+            inner.release(receiver, now, |entry| told.contains(&escalation::story(&entry.notification)));
+        }
+        told
+    }
+
+    /// Lets out all that waited whether others would acknowledge: the receiver is not the second one any more.
+    pub(super) fn release(&self, receiver: &str, now: Timestamp) {
+        self.inner().release(receiver, now, |_| true);
+    }
+
+    /// When the next story is due for a receiver that is told second.
+    pub(super) fn next_escalation(&self, receiver: &str, after: SignedDuration) -> Option<Timestamp> {
+        self.inner().stories.next_due(receiver, after)
+    }
+
+    /// Takes out what waited for an acknowledgement that came, or for what is over.
+    pub(super) fn withdraw(&self) -> Vec<Entry> {
+        let mut inner = self.inner();
+        let inner = &mut *inner;
+        let stories = &inner.stories;
+        let needless =
+            |slot: &mut Slot| slot.entry.held && !stories.is_open(&escalation::story(&slot.entry.notification));
+        inner.slots.extract_if(.., needless).map(|slot| slot.entry).collect()
+    }
+
+    /// Leaves a recipient alone with what `may_wait`, or with nothing when there is none; what waited so is as if it were queued now. A
+    /// story that has been critical does not wait. Says whether anything waits.
+    pub(super) fn hush(
+        &self,
+        receiver: &str,
+        recipient: Option<&str>,
+        now: Timestamp,
+        may_wait: Option<&dyn Fn(&Notification) -> bool>,
+    ) -> bool {
+        let mut inner = self.inner();
+        let inner = &mut *inner;
+        let mut any = false;
+        let of_recipient = |s: &&mut Slot| s.entry.receiver == receiver && s.entry.recipient.as_deref() == recipient;
+        for slot in inner.slots.iter_mut().filter(of_recipient) {
+            let notification = &*slot.entry.notification;
+            let quiet = may_wait.is_some_and(|may_wait| may_wait(notification))
+                && notification.severity < Severity::Critical
+                && !inner.stories.knows(&escalation::story(notification));
+            if slot.quiet && !quiet {
+                slot.entry.queued_at = now;
+            }
+            slot.quiet = quiet;
+            any |= quiet;
+        }
+        any
+    }
+
+    /// Whether anything of a receiver waits for an acknowledgement of others.
+    pub(super) fn holds(&self, receiver: &str) -> bool {
+        self.inner().slots.iter().any(|s| s.entry.held && s.entry.receiver == receiver)
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,7 +246,15 @@ impl Queue {
 impl Inner {
     fn put(&mut self, entry: Entry, ticket: u64) {
         if self.slots.iter().all(|s| s.entry.id != entry.id) {
-            self.slots.push(Slot { entry, ticket });
+            self.slots.push(Slot { entry, ticket, quiet: false });
+        }
+    }
+
+    fn release(&mut self, receiver: &str, now: Timestamp, which: impl Fn(&Entry) -> bool) {
+        for entry in self.slots.iter_mut().map(|slot| &mut slot.entry) {
+            if entry.held && entry.receiver == receiver && which(entry) {
+                (entry.held, entry.queued_at) = (false, now);
+            }
         }
     }
 

@@ -347,6 +347,14 @@ fn delivery(event: &DeliveryEvent) {
             count(receiver, "retried");
             warn!(receiver, id, event = event.as_str(), attempt, ?delay, error, "Not delivered yet");
         }
+        DeliveryEvent::Withdrawn { receiver, id, event, reason } => {
+            count(receiver, "withdrawn");
+            info!(receiver, id, event = event.as_str(), reason, "Not needed any more");
+        }
+        DeliveryEvent::Escalated { receiver, story } => {
+            count(receiver, "escalated");
+            warn!(receiver, incident = story, "Nobody has acknowledged in time, the next receiver is told");
+        }
         DeliveryEvent::Dead { receiver, id, notification, reason }
         | DeliveryEvent::Dropped { receiver, id, notification, reason } => {
             count(receiver, "lost");

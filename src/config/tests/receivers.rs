@@ -106,6 +106,38 @@ fn whom_a_chat_calls() {
 }
 
 #[test]
+fn quiet_and_escalation() {
+    let with = |keys: &str| receiver(&format!("webhook: {{url: 'http://x'}}, {keys}"));
+    let settings = settings(&with("quiet: {from: '22:00', to: '7:00', time_zone: Asia/Shanghai}, escalate_after: 15m"));
+    let new = settings.receivers.iter().find(|r| r.name == "new").unwrap();
+    assert_eq!(new.escalate_after, Some(Duration::from_secs(900)));
+    let quiet = new.quiet.as_ref().unwrap();
+    assert_eq!((quiet.from.to_string(), quiet.to.to_string()), ("22:00:00".to_owned(), "07:00:00".to_owned()));
+    check_errors(&[
+        (
+            &with("quiet: {from: '22:00', to: '07:00'}"),
+            "receivers.new.quiet: needs time_zone, like Asia/Shanghai or UTC",
+        ),
+        (&with("quiet: {to: '07:00', time_zone: UTC}"), "receivers.new.quiet: needs from, when it begins"),
+        (
+            &with("quiet: {from: '25:00', to: '07:00', time_zone: UTC}"),
+            "receivers.new.quiet.from: \"25:00\" is no time of a day",
+        ),
+        (
+            &with("quiet: {from: '22:00', to: '07:00', time_zone: Asia/Shanghi}"),
+            "receivers.new.quiet.time_zone: there is no time zone \"Asia/Shanghi\"; did you mean \"Asia/Shanghai\"?",
+        ),
+        (&with("quiet: {from: '22:00', to: '22:00', time_zone: UTC}"), "receivers.new.quiet: begins when it is over"),
+        (&with("escalate_after: 500ms"), "receivers.new.escalate_after: 500ms is too short"),
+        (&with("escalate_after: 13h"), "receivers.new.escalate_after: 13h is too long; the most is 12h"),
+    ]);
+    check_warnings(&[(
+        "receivers: {people: {escalate_after: 15m}}",
+        "receivers: have escalate_after, all of them: nobody is told first",
+    )]);
+}
+
+#[test]
 fn a_template() {
     let with = |keys: &str| receiver(&format!("webhook: {{url: 'http://x', {keys}}}"));
     let Channel::Webhook(webhook) =

@@ -9,6 +9,7 @@ mod heartbeat;
 mod levels;
 mod names;
 mod prometheus;
+mod quiet;
 mod receivers;
 mod rollback;
 mod selectors;

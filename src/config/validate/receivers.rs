@@ -2,19 +2,21 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::field::{At, Field, Texts};
 use crate::config::path::Path;
 use crate::config::problems::Problems;
 use crate::config::raw;
 use crate::config::suggest;
+use crate::config::units::say;
 use crate::config::{
     BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, defaults, is_loopback_host,
 };
 use crate::engine::{Event, Language, Severity};
 
 use super::triggers::SEVERITIES;
-use super::{addresses, choose, names, webhooks};
+use super::{addresses, choose, names, quiet, webhooks};
 
 /// Validates all receivers.
 pub(super) fn receivers(
@@ -34,6 +36,11 @@ pub(super) fn receivers(
     let guards: Vec<&str> = raw.guards.value().map(|g| g.0.keys().map(String::as_str).collect()).unwrap_or_default();
     let receivers: Vec<Receiver> =
         named.given().filter_map(|(name, at)| receiver(name, at, &guards, language, options, problems)).collect();
+    if receivers.len() == named.0.len() && receivers.iter().all(|r| r.escalate_after.is_some()) {
+        let message =
+            "have escalate_after, all of them: nobody is told first, and of what is not critical nobody at all";
+        problems.warn(&Path::root().key("receivers"), message);
+    }
     (receivers.len() == named.0.len()).then_some(receivers)
 }
 
@@ -66,7 +73,36 @@ fn receiver(
         Field::Missing => Some(general),
         own => super::language(own, problems),
     };
-    Some(Receiver { name: name.to_owned(), channel: channel?, filter: filter?, language: language? })
+    let quiet = quiet::quiet(&at.value.quiet, problems);
+    let escalate_after = escalate_after(&at.value.escalate_after, problems);
+    Some(Receiver {
+        name: name.to_owned(),
+        channel: channel?,
+        filter: filter?,
+        language: language?,
+        quiet: quiet?,
+        escalate_after: escalate_after?,
+    })
+}
+
+fn escalate_after(field: &Field<Duration>, problems: &mut Problems) -> Option<Option<Duration>> {
+    let at = match field {
+        Field::Missing => return Some(None),
+        Field::Wrong => return None,
+        Field::Given(at) => at,
+    };
+    let (least, most) = (defaults::MIN_ESCALATE_AFTER, defaults::MAX_ESCALATE_AFTER);
+    if at.value < least {
+        let message =
+            format!("{} is too short; the least is {}: nobody could acknowledge before", say(at.value), say(least));
+        problems.error(&at.path, message);
+        return None;
+    }
+    if at.value > most {
+        problems.error(&at.path, format!("{} is too long; the most is {}", say(at.value), say(most)));
+        return None;
+    }
+    Some(Some(at.value))
 }
 
 fn filter(field: &Field<raw::Events>, guards: &[&str], problems: &mut Problems) -> Option<Filter> {

@@ -1,5 +1,7 @@
 //! On paused time: no sockets, couriers that do as they are told.
 
+mod second;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

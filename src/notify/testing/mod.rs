@@ -75,7 +75,7 @@ pub(super) fn addresses() -> Addresses {
 
 fn receiver(name: &str, channel: Channel) -> Receiver {
     let filter = Filter { min_severity: Severity::Info, events: vec![], guards: vec![] };
-    Receiver { name: name.to_owned(), channel, filter, language: Language::English }
+    Receiver { name: name.to_owned(), channel, filter, quiet: None, escalate_after: None, language: Language::English }
 }
 
 pub(super) fn webhook(url: &str) -> Webhook {
