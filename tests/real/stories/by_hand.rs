@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use super::stage::{COMPONENT, GUARD, LONG, Stage, until_state};
 use crate::stories;
+use crate::support::alertmanager::Alertmanager;
 use crate::support::controller::Rollout;
 use crate::support::fixtures::{self, Config};
 use crate::support::mesh::Traffic;
 use crate::support::proxy::Fault;
 use crate::support::ripcord::{Ended, Ripcord, run_to_end};
-use crate::support::{Story, World, eventually, never, ports};
+use crate::support::{Story, World, eventually, never};
 
 pub fn trials() -> Vec<Story> {
     stories![
@@ -425,33 +426,19 @@ async fn alertmanager_pulls_the_cord_once(world: World) -> anyhow::Result<()> {
     let stage = Stage::set(&world).await?;
     let _mover = stage.recovers_at_zero();
     let daemon = stage.watch(&config(&world, &stage)?).await?;
-    let address = ports::free_address();
-    let file = world.write(
-        "alertmanager.yml",
+    let alertmanager = Alertmanager::start(
+        &world,
         &json!({
             "route": {"receiver": "ripcord", "group_wait": "0s", "group_interval": "1s", "repeat_interval": "2s"},
             "receivers": [{"name": "ripcord", "webhook_configs": [{
                 "url": format!("{}/api/v1/guards/{GUARD}/rollback", daemon.url()),
                 "http_config": {"authorization": {"credentials_file": world.dir.join("token")}},
             }]}],
-        })
-        .to_string(),
-    )?;
-    let mut command = Command::new(&world.binaries.alertmanager);
-    command
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!("--storage.path={}", world.new_dir("alertmanager")?.display()))
-        .arg(format!("--web.listen-address={address}"))
-        .arg("--cluster.listen-address=");
-    let _alertmanager = world.spawn("alertmanager", &mut command)?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let alert = json!([{"labels": {"alertname": "Complaints"}, "annotations": {"summary": "12 users cannot log in"}}]);
-    eventually(LONG, "Alertmanager takes the alert", async || {
-        let answer = http.post(format!("http://{address}/api/v2/alerts")).json(&alert).send().await?;
-        ensure!(answer.status().is_success(), "{}", answer.status());
-        anyhow::Ok(())
-    })
+        }),
+    )
     .await?;
+    let alert = json!([{"labels": {"alertname": "Complaints"}, "annotations": {"summary": "12 users cannot log in"}}]);
+    alertmanager.post(&alert).await?;
     let told = stage.told("rollback.started").await?;
     ensure!(
         told.body["summary"].as_str().is_some_and(|s| s.contains("Alertmanager: Complaints: 12 users cannot log in"))

@@ -14,6 +14,7 @@
 //! | `life` | signals, reload, the API, dry run |
 //! | `proven` | a rollback is proven beforehand, saved, and watched afterwards |
 //! | `by_hand` | traffic is moved by hand, and by other systems |
+//! | `receivers` | who is told, how and when |
 //! | `alerting` | the same series through alerting rules, and where that differs |
 //! | `api` | the API, held against its own document |
 //! | `monitoring` | rendered rules and dashboards, in a real Prometheus |
@@ -45,6 +46,7 @@ mod monitoring;
 mod outages;
 mod preflight;
 mod proven;
+mod receivers;
 mod replay;
 mod replicas;
 mod restarts;
@@ -64,6 +66,7 @@ pub fn trials() -> Vec<Story> {
         monitoring::trials(),
         by_hand::trials(),
         proven::trials(),
+        receivers::trials(),
         keeps_still::trials(),
         faults::trials(),
         languages::trials(),

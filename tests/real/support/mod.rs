@@ -5,6 +5,7 @@
 //! | `story`, `run` | what a test is, and how all of them are run |
 //! | `apiserver` | a real kube-apiserver with its etcd, users, RBAC |
 //! | `prometheus` | a real Prometheus |
+//! | `alertmanager` | a real Alertmanager |
 //! | `mesh` | an exporter that speaks the metric names of Istio and ingress-nginx |
 //! | `mailbox` | a real SMTP server |
 //! | `hook` | a real HTTP receiver |
@@ -19,6 +20,7 @@
 //! | `child`, `reaper`, `ports`, `binaries`, `log`, `server`, `tls` | what the parts are made of |
 #![allow(dead_code, unused_imports, reason = "a shared bed: each story takes what it needs")]
 
+pub mod alertmanager;
 pub mod apiserver;
 pub mod binaries;
 pub mod child;
