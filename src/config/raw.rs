@@ -15,17 +15,29 @@ use super::units::Scalar;
 shape! {
     /// The whole.
     Root {
+        /// where the metrics are
         prometheus: Prometheus,
+        /// when they are looked at
         evaluation: Evaluation,
+        /// what every guard has unless it says otherwise: the same keys as one of `guards`
         defaults: Guard,
+        /// the components, by name
         guards: Named<Guard>,
+        /// who is told, by name
         receivers: Named<Receiver>,
+        /// what people are told in: `en` or `zh` (Chinese); see [Receivers](#receivers)
         language: String,
+        /// addresses that the pages carry
         links: Links,
+        /// Ripcord's own HTTP server
         http: Http,
+        /// who is told that Ripcord is alive
         heartbeat: Heartbeat,
+        /// how often it is tried whether a rollback would work
         readiness: Readiness,
+        /// where incidents, latches and pages that wait are kept
         state: State,
+        /// how replicas agree on who acts
         leader_election: LeaderElection,
     }
 }
@@ -33,11 +45,17 @@ shape! {
 shape! {
     /// `prometheus`
     Prometheus {
+        /// the base address, without `?` and `#`; `/api/v1/query` is put after it
         url: String,
+        /// for all queries of one tick together; not `0s`; longer than the interval: a warning
         timeout: Duration,
+        /// holds a bearer token; not together with `basic_auth`
         bearer_token_file: String,
+        /// a login
         basic_auth: BasicAuth,
+        /// how the server is recognised
         tls: Tls,
+        /// headers to send, like `X-Scope-OrgID`; not `Authorization`, which is a secret
         headers: Named<String>,
     }
 }
@@ -45,7 +63,9 @@ shape! {
 shape! {
     /// `prometheus.basic_auth`
     BasicAuth {
+        /// without a colon
         username: String,
+        /// holds the password
         password_file: String,
     }
 }
@@ -53,6 +73,7 @@ shape! {
 shape! {
     /// `prometheus.tls`
     Tls {
+        /// PEM certificates to trust besides the system's; at most 1 MiB
         ca_file: String,
     }
 }
@@ -60,8 +81,11 @@ shape! {
 shape! {
     /// `evaluation`
     Evaluation {
+        /// from one tick to the next; at least `1s`
         interval: Duration,
+        /// how far behind now a tick measures, for a Prometheus that is filled late; at most `10m`
         offset: Duration,
+        /// how long a trigger may be unknown before it is told; at least the interval
         blind_after: Duration,
     }
 }
@@ -69,15 +93,25 @@ shape! {
 shape! {
     /// One of `guards`, and `defaults`.
     Guard {
+        /// which metric names the built-in signals use
         metrics: String,
+        /// labels and values: these series are the component's own
         r#match: Named<String>,
+        /// the same for `availability`, from the caller's side; Istio without it: a warning
         caller_match: Named<String>,
+        /// its own [variables](#variables)
         vars: Named<String>,
+        /// what is bad, by name; at least one that is switched on
         triggers: Named<Trigger>,
+        /// other levels while the share is small
         stages: List<Stage>,
+        /// the steps that set its share, in order; at least one
         traffic: List<Step>,
+        /// where to, and how long each part may take
         rollback: Rollback,
+        /// what to do, for its pages
         runbook: String,
+        /// its curves, for its pages
         dashboard: String,
     }
 }
@@ -85,24 +119,43 @@ shape! {
 shape! {
     /// One of `triggers`.
     Trigger {
+        /// `error_rate`, `availability`, `client_error_rate`, `latency` or `throughput`
         signal: String,
+        /// a query that gives one number; variables are put in
         promql: String,
+        /// which quantile of the latency
         quantile: Scalar,
+        /// bad above this
         above: Scalar,
+        /// bad below this
         below: Scalar,
+        /// bad when worse than its `baseline` by more than this
         degraded_by: Scalar,
+        /// bad when above its `baseline` by more than so many percentage points
         rises_by: Scalar,
+        /// bad when an error budget is used up too fast; see [Burn rates](#burn-rates)
         slo: Slo,
+        /// with `above`, `degraded_by`, `rises_by`: good below this; at most the threshold
         clear_below: Scalar,
+        /// with `below`: good above this; at least the threshold
         clear_above: Scalar,
+        /// what is measured over; at least the interval
         window: Duration,
+        /// says whether it is still so; at least the interval, shorter than `window`
         confirm_window: Duration,
+        /// how long it must be observed to be bad; at least the interval
         r#for: Duration,
+        /// how long clear must last to reset that clock; without one, a fifth of `for`
         clear_for: Duration,
+        /// what `degraded_by` and `rises_by` compare with
         baseline: Baseline,
+        /// roll back, or tell people and change nothing
         action: String,
+        /// of what it pages with `action: page`: `info`, `warning` or `critical`
         severity: String,
+        /// `literal`: take the number as it is, however few the requests
         low_traffic: String,
+        /// `false` switches it off
         enabled: bool,
     }
 }
@@ -110,7 +163,9 @@ shape! {
 shape! {
     /// A trigger's `slo`.
     Slo {
+        /// the part of the requests that is to be good, like `99.9%`
         objective: Scalar,
+        /// bad when any one of them is; sorted by falling `above`
         burn_rates: List<BurnRate>,
     }
 }
@@ -118,8 +173,11 @@ shape! {
 shape! {
     /// One of `burn_rates`.
     BurnRate {
+        /// bad beyond this multiple of the budget
         above: Scalar,
+        /// what is measured over; at least the interval
         window: Duration,
+        /// says whether it is still so; at least the interval, shorter than `window`
         confirm_window: Duration,
     }
 }
@@ -127,9 +185,13 @@ shape! {
 shape! {
     /// A trigger's `baseline`.
     Baseline {
+        /// this number, above 0
         fixed: Scalar,
+        /// the same signal this long ago; at least `window`; not for `promql`
         offset: Duration,
+        /// the same signal of other series at the same time; not for `promql`
         control: Control,
+        /// what `ripcord baseline record` took from the past; `{}` for the defaults
         recorded: Recording,
     }
 }
@@ -137,7 +199,9 @@ shape! {
 shape! {
     /// `baseline.recorded`
     Recording {
+        /// the period that it is measured over; `7d` unless written; at least `window`
         over: Duration,
+        /// from which age on a page says that it is too old; `30d` unless written
         max_age: Duration,
     }
 }
@@ -145,7 +209,9 @@ shape! {
 shape! {
     /// `baseline.control`
     Control {
+        /// whose names they have; the guard's `metrics` unless written
         metrics: String,
+        /// which series; required, and not the guard's own
         r#match: Named<String>,
     }
 }
@@ -153,7 +219,9 @@ shape! {
 shape! {
     /// One of `stages`.
     Stage {
+        /// holds up to this share, inclusive; the stages are written by rising `up_to`
         up_to: Percentage,
+        /// the levels, by trigger; the trigger must exist
         triggers: Named<StageLevels>,
     }
 }
@@ -173,9 +241,13 @@ shape! {
 shape! {
     /// One of `traffic`.
     Step {
+        /// sets environment variables of one container of a Deployment
         deployment_env: DeploymentEnv,
+        /// sets keys of a ConfigMap
         config_map: ConfigMap,
+        /// sets weights of a VirtualService's http routes
         virtual_service: VirtualService,
+        /// runs a program
         command: Command,
     }
 }
@@ -183,10 +255,15 @@ shape! {
 shape! {
     /// `deployment_env`
     DeploymentEnv {
+        ///
         namespace: String,
+        /// the Deployment
         name: String,
+        /// the container; not an init container
         container: String,
+        /// what every change sets
         env: Named<AnyText>,
+        /// what a rollback sets besides; no name of `env`
         rollback_env: Named<AnyText>,
     }
 }
@@ -194,9 +271,13 @@ shape! {
 shape! {
     /// `config_map`
     ConfigMap {
+        ///
         namespace: String,
+        /// the ConfigMap
         name: String,
+        /// `true`: where the ConfigMap does not exist, the step is done
         optional: bool,
+        /// what every change sets
         data: Named<AnyText>,
     }
 }
@@ -204,9 +285,13 @@ shape! {
 shape! {
     /// `virtual_service`
     VirtualService {
+        ///
         namespace: String,
+        /// the VirtualService
         name: String,
+        /// what each destination gets, at least two; see below
         weights: Named<AnyText>,
+        /// the names of the http routes that are meant
         routes: Texts,
     }
 }
@@ -214,7 +299,9 @@ shape! {
 shape! {
     /// `command`
     Command {
+        /// the program and its arguments; see below
         argv: List<AnyText>,
+        /// how long it may run; not `0s`, at most `30m`
         timeout: Duration,
     }
 }
@@ -222,10 +309,16 @@ shape! {
 shape! {
     /// `rollback`
     Rollback {
+        /// the share to go back to
         percentage: Percentage,
+        /// a ladder in its place, falling: `[10, 0]`
         percentages: List<Percentage>,
+        /// how long a rollout may take; not `0s`
         rollout_timeout: Duration,
+        /// how it is checked that it helped
         verify: Verify,
+        /// how long after the change it is paged that somebody undoes it (the share, or anything else that was set),
+        /// with who; `0s`: never
         drift_watch: Duration,
     }
 }
@@ -233,6 +326,7 @@ shape! {
 shape! {
     /// `rollback.verify`
     Verify {
+        /// how long the triggers have to become clear; see below
         within: Duration,
     }
 }
@@ -240,9 +334,13 @@ shape! {
 shape! {
     /// One of `receivers`.
     Receiver {
+        /// an HTTP POST
         webhook: Webhook,
+        /// a mail to each recipient
         email: Email,
+        /// what it gets; all conditions must hold
         events: Events,
+        /// what it is told in; see below
         language: String,
         quiet: Quiet,
         escalate_after: Duration,
@@ -261,17 +359,31 @@ shape! {
 shape! {
     /// `webhook`
     Webhook {
+        /// where to; redirects are not followed
         url: String,
+        /// holds the address, where that is a secret itself
         url_file: String,
+        /// `generic`, `pagerduty`, `slack`, `feishu`, `dingtalk`, `wecom`, `alertmanager`, `alertmanager_api` or
+        /// `template`
         format: String,
+        /// `generic`, `template`: the key that signs each body; `pagerduty`: the routing key; `feishu`, `dingtalk`:
+        /// the robot's secret
         secret_file: String,
+        /// a bearer token to send
         bearer_token_file: String,
+        /// PEM certificates to trust besides the system's; at most 1 MiB
         ca_file: String,
+        /// for one request; not `0s`
         timeout: Duration,
+        /// whom the message of a chat calls when it is critical, as the service names them
         mention: Texts,
+        /// the body of the format `template`
         template: String,
+        /// holds it; UTF-8 text of at most 256 KiB
         template_file: String,
+        /// the media type of that body
         content_type: String,
+        /// headers to send with it; never a secret
         headers: Named<String>,
     }
 }
@@ -279,8 +391,11 @@ shape! {
 shape! {
     /// `email`
     Email {
+        /// the server
         smtp: Smtp,
+        /// the sender's address, alone: `ripcord@example.org`
         from: String,
+        /// the recipients' addresses, each once; each gets a mail of its own
         to: Texts,
     }
 }
@@ -288,12 +403,19 @@ shape! {
 shape! {
     /// `email.smtp`
     Smtp {
+        /// its name, without `smtp://` and port
         host: String,
+        /// `starttls` 587, `implicit` 465, `none` 25
         port: u16,
+        /// `starttls` (never without it), `implicit` (TLS from the first byte) or `none`
         tls: String,
+        /// together with `password_file`; not with `tls: none`
         username: String,
+        /// holds the password
         password_file: String,
+        /// PEM certificates to trust besides the system's; not with `tls: none`
         ca_file: String,
+        /// for one exchange with the server; not `0s`
         timeout: Duration,
     }
 }
@@ -301,8 +423,11 @@ shape! {
 shape! {
     /// A receiver's `events`.
     Events {
+        /// this severity and above: `info`, `warning`, `critical`
         min_severity: String,
+        /// these events, as [operations.md](operations.md) lists them
         only: Texts,
+        /// these guards, and what concerns no guard
         guards: Texts,
     }
 }
@@ -310,8 +435,11 @@ shape! {
 shape! {
     /// `links`
     Links {
+        /// where people read Ripcord's status, for the pages
         status: String,
+        /// what to do, for the pages of guards without a `runbook` of their own
         runbook: String,
+        /// the curves, for the pages of guards without a `dashboard` of their own
         dashboard: String,
     }
 }
@@ -319,7 +447,9 @@ shape! {
 shape! {
     /// `http`
     Http {
+        /// where the HTTP server listens
         listen: String,
+        /// holds the bearer token for what changes something; without it the API only reads
         token_file: String,
     }
 }
@@ -327,9 +457,13 @@ shape! {
 shape! {
     /// `heartbeat`
     Heartbeat {
+        /// the service's address; it gets a GET, and redirects are not followed
         url: String,
+        /// holds the address, which is mostly a secret; read again for each heartbeat
         url_file: String,
+        /// how often; at least `1s`
         interval: Duration,
+        /// for one request; not `0s`
         timeout: Duration,
     }
 }
@@ -337,6 +471,7 @@ shape! {
 shape! {
     /// `readiness`
     Readiness {
+        /// how often, from `1s` to `6h`
         interval: Duration,
     }
 }
@@ -344,7 +479,9 @@ shape! {
 shape! {
     /// `state`
     State {
+        /// a ConfigMap; it is made when it is missing
         config_map: ObjectName,
+        /// outside a cluster; the name of a file, not of a folder
         file: String,
     }
 }
@@ -352,7 +489,9 @@ shape! {
 shape! {
     /// `leader_election`
     LeaderElection {
+        /// the Lease; it is made when it is missing
         lease: ObjectName,
+        /// how long a leader that does not renew stays one
         lease_duration: Duration,
     }
 }
@@ -360,7 +499,9 @@ shape! {
 shape! {
     /// A namespaced object.
     ObjectName {
+        /// its namespace
         namespace: String,
+        /// its name
         name: String,
     }
 }

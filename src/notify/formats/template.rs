@@ -157,6 +157,7 @@ fn examples() -> Vec<Notification> {
             }),
             dry_run: false,
             next: None,
+            opening: None,
             chinese: None,
         };
         let bare = Notification {

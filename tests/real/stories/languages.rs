@@ -68,14 +68,24 @@ async fn a_rollback_is_told_in_two_languages(world: World) -> anyhow::Result<()>
 
     // The same story, in the words of each, and each one thread.
     let (first_zh, first_en) = (&zh[0].subject, &en[0].subject);
-    ensure!(first_zh.starts_with("[严重] terminal：错误率 ") && first_zh.ends_with("正在回滚 25 % -> 0 %"), "{first_zh}");
-    ensure!(first_en.starts_with("[CRITICAL] terminal: error rate ") && first_en.ends_with("25 % -> 0 %"), "{first_en}");
+    ensure!(
+        first_zh.starts_with("[严重] terminal：错误率 ") && first_zh.ends_with("正在回滚 25 % -> 0 %"),
+        "{first_zh}"
+    );
+    ensure!(
+        first_en.starts_with("[CRITICAL] terminal: error rate ") && first_en.ends_with("25 % -> 0 %"),
+        "{first_en}"
+    );
     for (mails, first) in [(&zh, first_zh), (&en, first_en)] {
         let answers = mails.iter().skip(1).all(|mail| mail.subject == format!("Re: {first}"));
         ensure!(answers, "{:?}", mails.iter().map(|mail| &mail.subject).collect::<Vec<_>>());
     }
     let has = |mail: &Read, texts: &[&str]| texts.iter().all(|t| mail.text.contains(t) && mail.html.contains(t));
-    ensure!(has(&zh[2], &["回滚见效", "变更之后：错误率：0 %", "ripcord rearm terminal", "监控面板"]), "{}", zh[2].text);
+    ensure!(
+        has(&zh[2], &["回滚见效", "变更之后：错误率：0 %", "ripcord rearm terminal", "监控面板"]),
+        "{}",
+        zh[2].text
+    );
     ensure!(has(&en[2], &["the rollback helped", "Since the change: error_rate: 0 %", "Dashboard"]), "{}", en[2].text);
     ensure!(zh.iter().all(|mail| mail.html.contains("lang=\"zh-CN\"")), "{}", zh[0].html);
     ensure!(en.iter().all(|mail| mail.html.contains("lang=\"en\"")), "{}", en[0].html);
