@@ -18,6 +18,7 @@ pub fn trials() -> Vec<Story> {
         a_dry_run_changes_nothing_else,
         the_example_is_accepted_and_valid,
         the_configuration_is_the_file,
+        monitoring_is_the_preset_and_what_watches_it,
     ]
 }
 
@@ -108,5 +109,33 @@ async fn the_example_is_accepted_and_valid(world: World) -> anyhow::Result<()> {
         .await?;
     let shipped = std::fs::read_to_string(manifests::deploy("overlays/example/rbac.yaml"))?;
     ensure!(String::from_utf8(out.stdout)? == shipped, "make deploy/overlays/example/rbac.yaml anew");
+    Ok(())
+}
+
+async fn monitoring_is_the_preset_and_what_watches_it(world: World) -> anyhow::Result<()> {
+    let all = rendered(&world, "overlays/monitoring").await?;
+    for part in rendered(&world, "overlays/sealos").await? {
+        ensure!(all.contains(&part), "{part} is not in it");
+    }
+    let mut wanted = WHOLE.to_vec();
+    wanted.extend(["ConfigMap", "ConfigMap", "PrometheusRule", "ServiceMonitor"]);
+    wanted.sort_unstable();
+    ensure!(kinds(&all) == wanted, "{:?}", kinds(&all));
+    are_accepted(&world, &all, "sealos-system").await?;
+
+    for (name, file) in [("migration", "grafana/migration.json"), ("ripcord", "grafana/ripcord.json")] {
+        let map = all.iter().find(|m| m["metadata"]["name"] == format!("ripcord-dashboard-{name}").as_str());
+        let map = map.with_context(|| format!("no dashboard {name}"))?;
+        ensure!(map["metadata"]["labels"]["grafana_dashboard"] == "1", "{name}: the sidecar would not find it");
+        ensure!(map["data"][format!("ripcord-{name}.json")] == std::fs::read_to_string(manifests::deploy(file))?);
+        // An object is at most 1 MiB, and kubectl apply keeps a copy of it in an annotation of at most 256 KiB.
+        ensure!(map.to_string().len() < 256 * 1024, "{name}: kubectl apply would refuse it");
+    }
+    let rule = of_kind(&all, "PrometheusRule")?;
+    ensure!(rule.to_string().len() < 256 * 1024, "kubectl apply would refuse it");
+    let monitor = &of_kind(&all, "ServiceMonitor")?["spec"];
+    let service = of_kind(&all, "Service")?;
+    let wanted = monitor["selector"]["matchLabels"].as_object().context("matchLabels")?;
+    ensure!(wanted.iter().all(|(key, value)| &service["metadata"]["labels"][key] == value), "{monitor}");
     Ok(())
 }
