@@ -69,7 +69,7 @@ fn a_custom_resource_holds_the_same_groups_and_has_the_documented_fields() {
     for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().expect("labels") {
         assert_eq!(service["metadata"]["labels"][label], *value);
     }
-    assert_eq!(monitor["spec"]["namespaceSelector"]["matchNames"][0], service["metadata"]["namespace"]);
+    assert_eq!(monitor["spec"]["namespaceSelector"]["matchNames"][0], monitor["metadata"]["namespace"]);
     // What becomes the job is the value of this label of the Service, and the rules ask for that job.
     let job = monitor["spec"]["jobLabel"].as_str().expect("a label");
     assert_eq!(service["metadata"]["labels"][job], "ripcord");
