@@ -203,7 +203,7 @@ impl Incident {
     /// The incident as everybody may see it: of the objects that were saved only their names.
     pub(super) fn shown(&self) -> Self {
         let names = self.snapshot.iter().map(|o| SavedObject { object: o.object.clone(), yaml: String::new() });
-        Self { snapshot: names.collect(), words: Vec::new(), opening_in_chinese: None, ..self.clone() }
+        Self { snapshot: names.collect(), words: Vec::new(), opening: None, opening_in_chinese: None, ..self.clone() }
     }
 
     /// Keeps objects as they were before the change. What is kept already stays: it is the older.
