@@ -64,8 +64,14 @@ fn about(link: String, guard: Option<&str>) -> Option<String> {
     if !GUARD.iter().any(|variable| link.contains(variable)) {
         return Some(link);
     }
-    // A guard's name is made of letters that an address takes as they are.
-    guard.map(|guard| GUARD.iter().fold(link, |link, variable| link.replace(variable, guard)))
+    let encoded = encoded(guard?);
+    Some(GUARD.iter().fold(link, |link, variable| link.replace(variable, &encoded)))
+}
+
+/// A name as one part of an address. A guard's own letters stay as they are; what is no guard's name must not be more of the address.
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[cfg(test)]
@@ -81,6 +87,9 @@ mod tests {
         assert_eq!(links.dashboard.as_deref(), Some("https://grafana.example/d/ripcord?var-guard=terminal"));
         addresses.dashboards.insert("terminal".to_owned(), "https://grafana.example/$%7Bguard%7D".to_owned());
         assert_eq!(addresses.of(&n).dashboard.as_deref(), Some("https://grafana.example/terminal"));
+        n.guard = Some("<@x>/../&".to_owned());
+        let hostile = addresses.of(&n).dashboard;
+        assert_eq!(hostile.as_deref(), Some("https://grafana.example/d/ripcord?var-guard=%3C%40x%3E%2F%2E%2E%2F%26"));
         n.guard = None;
         let links = addresses.of(&n);
         assert_eq!(links.runbook.as_deref(), Some("https://runbooks.example/"));

@@ -63,9 +63,9 @@ impl<'a> Chat<'a> {
         Self { content, tone, mention, id: &notification.id }
     }
 
-    /// The severity in capitals. Good news is as severe as the page that it ends, and must not read like one.
+    /// The severity as a word of the message's language; of good news, that it is that.
     pub(super) fn severity(&self) -> &str {
-        if self.tone == Tone::Good { "OK" } else { &self.content.severity }
+        &self.content.severity
     }
 
     /// The severity and what is wrong, in one line.
@@ -87,7 +87,8 @@ impl<'a> Chat<'a> {
     /// Names and values for whoever looks it up later, less the notification's id, which no reader of a chat looks up.
     pub(super) fn small_print(&self, room: usize) -> String {
         let pairs = self.content.ids.iter().filter(|(_, value)| value != self.id);
-        let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}: {value}")).collect();
+        let colon = self.content.colon();
+        let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}{colon}{value}")).collect();
         clip(&pairs.join(" · "), room)
     }
 }
