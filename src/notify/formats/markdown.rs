@@ -42,6 +42,9 @@ pub(super) fn address(url: &str) -> String {
             '>' => out.push_str("%3E"),
             ' ' => out.push_str("%20"),
             '\\' => out.push_str("%5C"),
+            // In an address too a name after it could be called.
+            '@' => out.push_str("%40"),
+            '`' => out.push_str("%60"),
             c => out.push(c),
         }
     }
