@@ -41,7 +41,7 @@ fn the_sealos_preset_is_valid_without_any_secret() {
 #[test]
 fn the_second_layer_is_valid_over_the_preset() {
     let settings = shipped(&["ripcord.yaml", "oncall.yaml"], true);
-    assert_eq!(settings.receivers.len(), 2);
+    assert_eq!(settings.receivers.len(), 4);
     assert!(settings.http.token_file.is_some());
     assert!(settings.heartbeat.is_some());
 }
