@@ -15,7 +15,7 @@ use crate::engine::{Event, Notification, Severity};
 
 use super::alert::{self, Effect};
 
-/// The most stories that are remembered: a night of a hundred guards, twice. The oldest are forgotten first.
+/// The most stories that are remembered once nobody waits for them: a night of a hundred guards, twice. The oldest are forgotten first.
 const MAX_STORIES: usize = 256;
 
 /// How long a story is remembered after its last alarm: good news and a re-arm come within it, or a person asks for them.
@@ -99,9 +99,11 @@ impl Stories {
         let begun = |key| Alarm { key, since: now, settled: None };
         match self.0.iter_mut().find(|story| story.id == id) {
             None => {
-                self.0.retain(|story| now.duration_since(story.last()) < REMEMBERED);
-                if self.0.len() >= MAX_STORIES {
-                    self.0.remove(0);
+                self.0.retain(|story| story.is_open() || now.duration_since(story.last()) < REMEMBERED);
+                if self.0.len() >= MAX_STORIES
+                    && let Some(oldest) = self.0.iter().position(|story| !story.is_open())
+                {
+                    self.0.remove(oldest);
                 }
                 self.0.push(Story { id, incident, alarms: vec![begun(key)], escalated: BTreeSet::new() });
             }
@@ -370,10 +372,16 @@ mod tests {
             let mut n = notification("n");
             n.incident = Some(format!("shop-{i}"));
             stories.note(&n, at(i));
+            // The first is the only one that nobody answers.
+            n.event = Event::RollbackVerified;
+            if i > 0 {
+                stories.note(&n, at(i));
+            }
         }
         assert_eq!(stories.0.len(), 256);
         assert!(stories.knows("shop-999") && !stories.knows("shop-700"));
+        assert!(stories.is_open("shop-0"), "somebody waits for it");
         stories.note(&notification("n"), at(60 * 24 * 30));
-        assert_eq!(stories.0.len(), 1);
+        assert_eq!(stories.0.len(), 2);
     }
 }

@@ -250,6 +250,8 @@ impl Shared {
         let may_wait = |notification: &Notification| settings.may_wait(notification);
         let may_wait = quiet.is_some().then_some(&may_wait as &dyn Fn(&Notification) -> bool);
         if queue.hush(&self.receiver, self.recipient.as_deref(), now, may_wait) {
+            // Who waits for the queue to be empty need not wait for this.
+            self.around.settled.notify_waiters();
             // The wall clock decides, which may be set.
             let look = Instant::now() + LOOK_AGAIN;
             next = Some(next.map_or(look, |next: Instant| next.min(look)));

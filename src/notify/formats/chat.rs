@@ -75,13 +75,13 @@ impl<'a> Chat<'a> {
 
     /// The paragraphs: a heading, and its lines, each of them at most so many characters long altogether.
     pub(super) fn paragraphs(&self, room: usize) -> Vec<(&str, Vec<String>)> {
-        self.content.sections.iter().map(|section| (&*section.heading, lines(section, room))).collect()
+        self.content.sections.iter().map(|section| (section.heading, lines(section, room))).collect()
     }
 
     /// Links that a browser opens.
     pub(super) fn links(&self) -> impl Iterator<Item = (&str, &str)> {
         let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
-        self.content.links.iter().filter(move |(_, url)| web(url)).map(|(name, url)| (&**name, url.as_str()))
+        self.content.links.iter().filter(move |(_, url)| web(url)).map(|(name, url)| (*name, url.as_str()))
     }
 
     /// Names and values for whoever looks it up later, less the notification's id, which no reader of a chat looks up.

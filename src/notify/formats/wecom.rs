@@ -33,7 +33,11 @@ pub(super) fn message(chat: &Chat<'_>) -> Value {
     let mut message = fit(MAX_TEXT, size, |room| with_room(chat, room));
     // Only where there are more people to call than any message has room for.
     if let Some(text) = message["markdown"]["content"].as_str().filter(|text| text.len() > MAX_TEXT) {
-        message["markdown"]["content"] = text[..text.floor_char_boundary(MAX_TEXT)].into();
+        let mut end = MAX_TEXT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        message["markdown"]["content"] = text[..end].into();
     }
     message
 }

@@ -199,3 +199,14 @@ async fn at_night_only_what_is_critical_is_told_and_what_belongs_to_it() {
     settle().await;
     assert_eq!(world.tried()[4..], ["1/a"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_at_night_does_not_wait_for_the_morning() {
+    let world = World::new(|_, _| Outcome::Accept);
+    let (outbox, _events) = world.start(&[left_alone()]);
+    outbox.put(&mild("1", "i"), 0);
+    let begun = tokio::time::Instant::now();
+    assert!(outbox.drain(10 * MINUTE).await.is_empty());
+    assert!(begun.elapsed() < MINUTE, "{:?}", begun.elapsed());
+    assert_eq!(waits(&outbox), [("1/a".to_owned(), false)], "it is in the journal");
+}
