@@ -2,9 +2,8 @@
 
 use serde_json::Value;
 
-use crate::engine::{Event, Notification, Severity};
-use crate::notify::alert::{self, Effect};
-use crate::notify::message::{Content, Section};
+use crate::engine::Notification;
+use crate::notify::message::{Content, Section, Tone};
 use crate::notify::text::clip;
 
 /// How much of one paragraph is said, in characters, from all that a message may hold down to what the smallest one surely has room for.
@@ -21,56 +20,32 @@ pub(super) struct Chat<'a> {
     id: &'a str,
 }
 
-/// What is seen before it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
-    /// Somebody must look now.
-    Critical,
-    /// Somebody should look.
-    Warning,
-    /// For the record.
-    Info,
-    /// It is over.
-    Good,
-}
-
-impl Tone {
-    /// A mark in its colour, for services that have no colours for a text.
-    pub(super) fn mark(self) -> &'static str {
-        match self {
-            Self::Critical => "🔴",
-            Self::Warning => "🟠",
-            Self::Info => "🔵",
-            Self::Good => "🟢",
-        }
+/// A mark in the colour of a tone, for services that have no colours for a text.
+fn mark(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Critical => "🔴",
+        Tone::Warning => "🟠",
+        Tone::Info => "🔵",
+        Tone::Good => "🟢",
     }
 }
 
 impl<'a> Chat<'a> {
     /// The message of a notification. `mention` are the people to call when it is critical.
     pub(super) fn new(notification: &'a Notification, content: &'a Content, mention: &'a [String]) -> Self {
-        let effect = alert::effect(notification.event);
-        let tone = match (effect, notification.severity) {
-            // The steps are done; whether it helped is not known.
-            (Effect::Resolve, _) if notification.event == Event::RollbackSucceeded => Tone::Warning,
-            (Effect::Resolve, _) => Tone::Good,
-            (Effect::Acknowledge, _) => Tone::Info,
-            (Effect::Trigger, Severity::Critical) => Tone::Critical,
-            (Effect::Trigger, Severity::Warning) => Tone::Warning,
-            (Effect::Trigger, Severity::Info) => Tone::Info,
-        };
+        let tone = content.tone;
         let mention = if tone == Tone::Critical { mention } else { &[] };
         Self { content, tone, mention, id: &notification.id }
     }
 
-    /// The severity as a word of the message's language; of good news, that it is that.
-    pub(super) fn severity(&self) -> &str {
-        &self.content.severity
+    /// A mark in the colour of the tone.
+    pub(super) fn mark(&self) -> &'static str {
+        mark(self.tone)
     }
 
     /// The severity and what is wrong, in one line.
     pub(super) fn title(&self) -> String {
-        format!("[{}] {}", self.severity(), self.content.lead)
+        format!("[{}] {}", self.content.severity, self.content.lead)
     }
 
     /// The paragraphs: a heading, and its lines, each of them at most so many characters long altogether.
@@ -87,8 +62,7 @@ impl<'a> Chat<'a> {
     /// Names and values for whoever looks it up later, less the notification's id, which no reader of a chat looks up.
     pub(super) fn small_print(&self, room: usize) -> String {
         let pairs = self.content.ids.iter().filter(|(_, value)| value != self.id);
-        let colon = self.content.colon();
-        let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}{colon}{value}")).collect();
+        let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}{}{value}", self.content.colon())).collect();
         clip(&pairs.join(" · "), room)
     }
 }

@@ -54,9 +54,9 @@ pub(super) fn message(chat: &Chat<'_>) -> Value {
 }
 
 fn with_room(chat: &Chat<'_>, room: usize) -> Value {
-    let title = format!("{} {}", chat.tone.mark(), chat.title());
+    let title = format!("{} {}", chat.mark(), chat.title());
     let lead = plain(&clip(&chat.content.lead, room));
-    let mut text = vec![format!("### {} {} · {lead}", chat.tone.mark(), chat.severity())];
+    let mut text = vec![format!("### {} {} · {lead}", chat.mark(), chat.content.severity)];
     if !chat.mention.is_empty() {
         // Who is called must stand in the text too.
         let called: Vec<String> = chat.mention.iter().map(|name| format!("@{name}")).collect();

@@ -12,10 +12,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::notify::message::Tone;
 use crate::notify::text::clip;
 
 use super::answer::Meaning;
-use super::chat::{Chat, Tone, bytes, fit};
+use super::chat::{Chat, bytes, fit};
 
 /// The limit is 20 KB for a request, however it counts them; what is left of it is for the signature.
 const MAX_BODY: usize = 18_000;

@@ -56,7 +56,7 @@ fn section(text: String) -> Value {
 
 /// The message.
 pub(super) fn message(chat: &Chat<'_>) -> Value {
-    let title = format!("{} {}", chat.tone.mark(), chat.title());
+    let title = format!("{} {}", chat.mark(), chat.title());
     let header = within(&title, MAX_HEADER, str::to_owned);
     let mut blocks = vec![json!({"type": "header", "text": {"type": "plain_text", "text": header, "emoji": false}})];
     if header != title {

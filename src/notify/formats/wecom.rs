@@ -6,10 +6,11 @@
 
 use serde_json::{Value, json};
 
+use crate::notify::message::Tone;
 use crate::notify::text::clip;
 
 use super::answer::Meaning;
-use super::chat::{Chat, Tone, fit};
+use super::chat::{Chat, fit};
 use super::markdown::{address, plain};
 
 /// The limit of the text is 4096 bytes.
@@ -49,7 +50,7 @@ fn with_room(chat: &Chat<'_>, room: usize) -> Value {
         Tone::Good => "info",
     };
     let lead = plain(&clip(&chat.content.lead, room));
-    let (mark, severity) = (chat.tone.mark(), &chat.severity());
+    let (mark, severity) = (chat.mark(), &chat.content.severity);
     let mut text = vec![format!("**{mark} <font color=\"{colour}\">{severity} · {lead}</font>**")];
     if !chat.mention.is_empty() {
         let called: Vec<String> = chat.mention.iter().map(|id| format!("<@{id}>")).collect();
