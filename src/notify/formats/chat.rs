@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::engine::Notification;
+use crate::notify::alert::{self, Effect};
 use crate::notify::message::{Content, Section, Tone};
 use crate::notify::text::clip;
 
@@ -34,7 +35,8 @@ impl<'a> Chat<'a> {
     /// The message of a notification. `mention` are the people to call when it is critical.
     pub(super) fn new(notification: &'a Notification, content: &'a Content, mention: &'a [String]) -> Self {
         let tone = content.tone;
-        let mention = if tone == Tone::Critical { mention } else { &[] };
+        let bad = tone == Tone::Critical && alert::effect(notification.event) == Effect::Trigger;
+        let mention = if bad { mention } else { &[] };
         Self { content, tone, mention, id: &notification.id }
     }
 

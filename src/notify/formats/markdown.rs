@@ -45,6 +45,10 @@ pub(super) fn address(url: &str) -> String {
             // In an address too a name after it could be called.
             '@' => out.push_str("%40"),
             '`' => out.push_str("%60"),
+            '*' => out.push_str("%2A"),
+            '~' => out.push_str("%7E"),
+            '[' => out.push_str("%5B"),
+            ']' => out.push_str("%5D"),
             c => out.push(c),
         }
     }
