@@ -44,9 +44,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Finding, ObjectName, Settings, StatePlace};
 use crate::engine::{
-    Engine, GuardState, Input, Language, Notification, Record, TickKind, TriggerView, Verdict, Watched,
+    Engine, GuardState, Input, Language, Notification, Record, Tick, TickKind, TriggerView, Verdict, Watched,
 };
-use crate::http::{self, Refusal, Request, Snapshot};
+use crate::http::{self, Curves, Refusal, Request, Snapshot};
 use crate::kubernetes::{
     Cluster, Election, ElectionEvent, Kind as ObjectKind, Leadership, LeaseSettings, LossReason, ObjectRef, election,
 };
@@ -163,6 +163,7 @@ struct Daemon {
     reload_success: bool,
     last_tick: Option<Timestamp>,
     snapshot: watch::Sender<Snapshot>,
+    curves: Curves,
     gauges: telemetry::Gauges,
     metrics: Metrics,
     listen: std::net::SocketAddr,
@@ -221,6 +222,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
 
     let writer = keeper.as_ref().map(|_| identity);
     let (snapshot, snapshots) = watch::channel(Snapshot::default());
+    let curves = Curves::default();
     let (catch_up, owed) = watch::channel(CatchUp::default());
     let heart = Heart::new(world.settings.heartbeat.as_ref());
     let core = Core::new(world.engine_settings(dry_run), writer);
@@ -260,6 +262,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         reload_success: true,
         last_tick: None,
         snapshot,
+        curves: curves.clone(),
         gauges: telemetry::Gauges::default(),
         metrics: metrics.clone(),
         listen,
@@ -285,7 +288,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         tasks.spawn(ticker::tick(clock, worlds, owed, shares, measured_to));
     }
     let now = Arc::new(move || clock.now());
-    let server = http::Server { snapshots, metrics, requests: requests_to, now };
+    let server = http::Server { snapshots, curves, metrics, requests: requests_to, now };
     tasks.spawn(http::serve(listener, server));
     if let Some(listening) = listening {
         // Nobody may be waiting to know.
@@ -377,6 +380,16 @@ impl Daemon {
         let effects = self.core.handle(input, self.clock.now(), Instant::now(), &self.outbox);
         self.carry_out(effects);
         self.dirty = true;
+    }
+
+    /// Hands a tick to the engine, and notes what every trigger says of it for the charts.
+    fn handle_tick(&mut self, tick: Tick) {
+        let at = tick.at;
+        self.handle(Input::Tick(tick));
+        if !self.by_hand {
+            let interval = self.world.borrow().settings.evaluation.interval;
+            self.curves.note(at, interval, self.core.engine().triggers());
+        }
     }
 
     /// What became of a change.
@@ -601,7 +614,7 @@ impl Daemon {
             }
             let (ticks, from, _) = self.replayed.unwrap_or((0, measured.due, measured.due));
             self.replayed = Some((ticks + 1, from, measured.due));
-            return self.handle(Input::Tick(measured.tick));
+            return self.handle_tick(measured.tick);
         }
         for query in &measured.queries {
             telemetry::Event::Queried { result: query.result, took: query.took }.emit();
@@ -618,7 +631,7 @@ impl Daemon {
             // A standby keeps its eyes open, and nothing fires.
             tick.kind = TickKind::History;
         }
-        self.handle(Input::Tick(tick));
+        self.handle_tick(tick);
         let is_known = |trigger: &TriggerView<'_>| matches!(trigger.verdict, Some(verdict) if !matches!(verdict, Verdict::Unknown(_)));
         let known = self.core.engine().triggers().filter(is_known).count();
         let unknown = self.core.engine().triggers().count() - known;

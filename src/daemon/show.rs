@@ -62,6 +62,7 @@ impl Daemon {
             last_tick: self.last_tick,
             interval: world.settings.evaluation.interval,
             token_file: world.settings.http.token_file.clone(),
+            configured: world.configured.clone(),
             config_loaded_at: self.loaded_at,
             config_reload_success: self.reload_success,
             state_saved_at: self.saved_at,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Guard, Settings};
 use crate::engine::{self, Language};
+use crate::http::Configured;
 use crate::prometheus::{Client, ClientError, Plan};
 
 /// A tick is live for this many intervals, besides the time that its queries may take.
@@ -14,6 +15,8 @@ const LIVE_INTERVALS: u32 = 2;
 pub struct World {
     /// The settings.
     pub settings: Settings,
+    /// What the page says of them.
+    pub configured: Arc<Configured>,
     /// The queries of a tick.
     pub plan: Plan,
     /// Where they are asked.
@@ -25,7 +28,7 @@ impl World {
     pub fn new(settings: Settings) -> Result<Arc<Self>, ClientError> {
         let plan = Plan::new(&settings.guards);
         let prometheus = Client::new(&settings.prometheus)?;
-        Ok(Arc::new(Self { settings, plan, prometheus }))
+        Ok(Arc::new(Self { configured: Configured::of(&settings), settings, plan, prometheus }))
     }
 
     /// One guard's settings.

@@ -92,6 +92,25 @@ impl TriggerStatus {
         self.assessment.as_ref().map_or_else(String::new, |a| a.text(&self.settings))
     }
 
+    /// What its words are made by: its settings without their stages and burn rates.
+    pub fn settings(&self) -> &TriggerSettings {
+        &self.settings
+    }
+
+    /// The trigger's name as words: `error rate`, `latency P95`.
+    pub fn label(&self) -> String {
+        words::label(&self.settings)
+    }
+
+    /// Whether the sensor fails: not where there is too little traffic to see by, nor where none is expected.
+    pub fn is_blind(&self, share: Option<u8>) -> bool {
+        match self.assessment.as_ref().map(|a| &a.verdict) {
+            Some(Verdict::Unknown(unknown)) if share == Some(0) => !unknown.is_expected_at_zero(),
+            Some(Verdict::Unknown(unknown)) => !unknown.is_quiet(),
+            _ => false,
+        }
+    }
+
     /// The threshold in words.
     pub fn threshold_text(&self) -> String {
         words::threshold(&self.settings, self.threshold)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use tokio::sync::oneshot;
 
@@ -73,13 +73,18 @@ impl Denied {
     }
 }
 
-/// Whether a token is the one of `http.token_file`. The file is read anew each time, so that a rotated one works at once.
-pub(super) fn check_token(server: &Server, given: Option<&str>) -> Result<(), Denied> {
+/// The token of `http.token_file`. The file is read anew each time, so that a rotated one works at once.
+pub(super) fn token(server: &Server) -> Result<SecretString, Denied> {
     let Some(file) = server.snapshots.borrow().token_file.clone() else { return Err(Denied::ReadOnly) };
-    let expected = file.read().map_err(|error| {
+    file.read().map_err(|error| {
         tracing::error!(%error, "Cannot read the token of the API");
         Denied::CannotCheck
-    })?;
+    })
+}
+
+/// Whether a token is the one of `http.token_file`.
+pub(super) fn check_token(server: &Server, given: Option<&str>) -> Result<(), Denied> {
+    let expected = token(server)?;
     if given.is_some_and(|given| is_same(given.trim(), expected.expose_secret())) {
         Ok(())
     } else {

@@ -5,13 +5,16 @@
 //! - `connections`, `limits`, `rate`, `gate`: what keeps one client from being in the way of the others, and of Ripcord
 //! - `api`: the API; `problem`: how it says what went wrong
 //! - `ask`: a request's way to the event loop
-//! - `snapshot`: what the daemon shows of itself
+//! - `snapshot`: what the daemon shows of itself; `curves`: the last hour
+//! - `page`: the status page
 
 mod api;
 mod ask;
 mod connections;
+mod curves;
 mod gate;
 mod limits;
+mod page;
 mod problem;
 mod rate;
 mod snapshot;
@@ -36,7 +39,8 @@ use crate::telemetry::Metrics;
 use gate::Gate;
 use limits::Limits;
 
-pub use snapshot::{Lost, Queue, Refusal, Request, Snapshot};
+pub use curves::{Band, Curve, CurvePoint, Curves, reach};
+pub use snapshot::{Configured, ConfiguredGuard, Lost, Queue, Refusal, Request, Snapshot};
 
 /// Ticks that may be missing before `/healthz` fails: enough for a slow Prometheus, too few for a loop that stands still.
 const HEALTHY_INTERVALS: u32 = 6;
@@ -49,6 +53,8 @@ const HEALTHY_BESIDES: Duration = Duration::from_secs(30);
 pub struct Server {
     /// The state of the daemon.
     pub snapshots: watch::Receiver<Snapshot>,
+    /// The last hour.
+    pub curves: Curves,
     /// The metrics.
     pub metrics: Metrics,
     /// Where requests go.
@@ -64,7 +70,6 @@ pub async fn serve(listener: TcpListener, server: Server) {
 
 async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
     let mut app = Router::new()
-        .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz));
@@ -72,21 +77,12 @@ async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
         app = app.route(path, methods);
     }
     let app = app
+        .merge(page::routes())
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         // What no route answers passes it too.
         .layer(middleware::from_fn_with_state(Gate::new(&limits), gate::pass))
         .with_state(server);
     connections::serve(listener, app, limits).await;
-}
-
-/// What there is to read, for who opens the address without knowing.
-async fn index() -> &'static str {
-    concat!(
-        "ripcord ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\n/api/v1/status     what it sees and does\n/api/v1/incidents  what it did\n/metrics           for Prometheus\n",
-        "/healthz /readyz   for Kubernetes\n\n`ripcord status --url ...` shows the first as a table.\n",
-    )
 }
 
 async fn metrics(State(server): State<Server>) -> impl IntoResponse {

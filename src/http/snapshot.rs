@@ -1,13 +1,15 @@
 //! What the daemon shows of itself, and what it can be asked.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::config::SecretFile;
-use crate::engine::{Command, GuardStatus, Incident};
+use crate::config::{Links, SecretFile, Settings};
+use crate::engine::{Command, GuardStatus, Incident, RollbackSettings};
 
 /// A person's request, and where the answer goes.
 #[derive(Debug)]
@@ -53,6 +55,9 @@ pub struct Snapshot {
     /// The file with the token that requests want.
     #[serde(skip)]
     pub token_file: Option<SecretFile>,
+    /// What the page says of the configuration in use.
+    #[serde(skip)]
+    pub configured: Arc<Configured>,
     /// When the configuration in use was loaded.
     pub config_loaded_at: Timestamp,
     /// Whether the last try to load one worked.
@@ -70,6 +75,35 @@ pub struct Snapshot {
     pub receivers: Vec<Queue>,
     /// The latest notifications that were lost, the oldest first.
     pub lost: Vec<Lost>,
+}
+
+/// What the page says of a configuration: made once for each, and shared.
+#[derive(Debug, Clone, Default)]
+pub struct Configured {
+    /// Addresses for people.
+    pub links: Links,
+    /// The guards by name.
+    pub guards: BTreeMap<String, ConfiguredGuard>,
+}
+
+/// What the page says of a guard's configuration.
+#[derive(Debug, Clone)]
+pub struct ConfiguredGuard {
+    /// Where oncall reads what to do.
+    pub runbook: Option<String>,
+    /// What its rollback does.
+    pub rollback: RollbackSettings,
+}
+
+impl Configured {
+    /// What the page says of these settings.
+    pub fn of(settings: &Settings) -> Arc<Self> {
+        let guards = settings.guards.iter().map(|guard| {
+            let rollback = guard.engine.rollback.clone();
+            (guard.name.clone(), ConfiguredGuard { runbook: guard.runbook.clone(), rollback })
+        });
+        Arc::new(Self { links: settings.links.clone(), guards: guards.collect() })
+    }
 }
 
 /// A notification that its receiver did not get.

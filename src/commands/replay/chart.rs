@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use crate::engine::{Measure, Side, TriggerSettings};
+use crate::engine::TriggerSettings;
+use crate::http;
 
 use super::curve::{Band, Bucket, Curve};
 use super::html::escaped;
@@ -23,9 +24,6 @@ const GAP: f64 = 22.0;
 const HELD: f64 = 48.0;
 /// Room for the times, at the bottom.
 const BOTTOM: f64 = 24.0;
-
-/// How far beyond the threshold a chart reaches: a spike to 100 % must not press a threshold of 1 % flat.
-const REACH: f64 = 5.0;
 
 /// Places between two times at the bottom, in seconds. The first that leaves room is taken.
 const TIME_STEPS: [i64; 13] =
@@ -112,21 +110,7 @@ pub fn draw(chart: &Chart<'_>) -> String {
 /// From which value to which it is drawn.
 fn reach(settings: &TriggerSettings, buckets: &[Bucket]) -> (f64, f64) {
     let ends = buckets.iter().filter_map(|b| b.ends).flat_map(|(a, b)| [a, b]);
-    let levels = buckets.iter().flat_map(|b| b.levels);
-    let all = ends.chain(levels.clone());
-    let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    let farthest = levels.map(f64::abs).fold(0.0, f64::max);
-    let (low, high) = match (settings.side, settings.measure) {
-        (Side::Above, _) => (low.clamp(-farthest, 0.0), high.min(REACH * farthest)),
-        (Side::Below, Measure::Availability) => {
-            let lacking = buckets.iter().map(|b| 1.0 - b.levels[0]).fold(0.0, f64::max);
-            (low.max(1.0 - REACH * lacking), 1.0)
-        }
-        (Side::Below, _) => (low.min(0.0), high.min(REACH * farthest)),
-    };
-    // A little room, so that a line at the edge is seen.
-    let room = (high - low).max(1e-9) * 0.05;
-    (if low == 0.0 { low } else { low - room }, high + room)
+    http::reach(settings.side, settings.measure, ends, buckets.iter().flat_map(|b| b.levels))
 }
 
 /// What was said, as the background: runs of buckets that say the same.

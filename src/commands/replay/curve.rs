@@ -2,35 +2,11 @@
 
 use jiff::Timestamp;
 
-use crate::engine::{TriggerView, Verdict};
+use crate::engine::TriggerView;
+pub use crate::http::Band;
 
 /// The most points of one curve. A screen has about as many columns, and a file with some dozens of such curves stays small.
 const MOST_POINTS: usize = 1500;
-
-/// What a trigger said, from the best to the worst: of several that share a place in a chart the worst is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Band {
-    /// Clear, or nothing at all.
-    Clear,
-    /// Between the levels.
-    Between,
-    /// Unknown.
-    Unknown,
-    /// In breach.
-    Breach,
-}
-
-impl Band {
-    /// What a verdict is.
-    pub fn of(verdict: Option<&Verdict>) -> Self {
-        match verdict {
-            Some(Verdict::Clear) => Self::Clear,
-            Some(Verdict::Band) => Self::Between,
-            Some(Verdict::Breach) => Self::Breach,
-            Some(Verdict::Unknown(_)) | None => Self::Unknown,
-        }
-    }
-}
 
 /// One trigger at one tick.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,0 +1,266 @@
+//! What would happen, said before it does; and then it happens.
+
+use std::time::Duration;
+
+use axum::extract::{Form, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use crate::engine::{Command, GuardState, GuardStatus, duration_in_words};
+
+use super::super::ask::{self, Denied};
+use super::super::{ConfiguredGuard, Server};
+use super::action::Action;
+use super::session::{Said, Visitor};
+use super::{guard as shown_guard, layout, origin, words};
+
+/// The longest reason: a sentence or two. It is told in every page of its incident.
+const LONGEST_REASON: usize = 500;
+
+/// How long a pause can be, in minutes, and the one that is offered first. The longest is that of the API.
+const PAUSES: [(u64, &str); 8] = [
+    (15, "15 minutes"),
+    (30, "30 minutes"),
+    (60, "1 hour"),
+    (120, "2 hours"),
+    (240, "4 hours"),
+    (480, "8 hours"),
+    (1440, "1 day"),
+    (10_080, "7 days"),
+];
+const USUAL_PAUSE: u64 = 30;
+
+/// What is sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Confirmed {
+    form: String,
+    reason: String,
+    minutes: Option<u64>,
+}
+
+/// What is known of what is asked for.
+struct Asked {
+    action: Action,
+    status: GuardStatus,
+    configured: Option<ConfiguredGuard>,
+    leads: bool,
+    leader: Option<String>,
+    dry_run: bool,
+}
+
+impl Asked {
+    /// Of an address; `None` where there is no such guard or action.
+    fn of(server: &Server, guard: &str, action: &str) -> Option<Self> {
+        let action = Action::parse(action)?;
+        let snapshot = server.snapshots.borrow();
+        let status = snapshot.guards.iter().find(|g| g.guard == guard)?.clone();
+        Some(Self {
+            action,
+            status,
+            configured: snapshot.configured.guards.get(guard).cloned(),
+            leads: snapshot.leads,
+            leader: snapshot.leader.clone(),
+            dry_run: snapshot.dry_run,
+        })
+    }
+}
+
+/// `GET /guards/{guard}/{action}`.
+pub(super) async fn ask(
+    State(server): State<Server>,
+    Path((guard, action)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(asked) = Asked::of(&server, &guard, &action) else { return nothing_here() };
+    match Visitor::of(&server, &headers) {
+        Visitor::ReadOnly => layout::refused(StatusCode::FORBIDDEN, &Denied::ReadOnly.text()),
+        Visitor::CannotCheck => layout::refused(StatusCode::SERVICE_UNAVAILABLE, &Denied::CannotCheck.text()),
+        Visitor::Somebody => {
+            layout::see_other(&format!("/sign-in?guard={}&action={}", asked.status.guard, asked.action.as_str()))
+        }
+        Visitor::SignedIn(..) if !asked.leads => {
+            let denied = Denied::NotLeading { leader: asked.leader };
+            layout::refused(denied.status(), &denied.text())
+        }
+        Visitor::SignedIn(key, session) => {
+            let form = key.form(&session, &asked.status.guard, asked.action.as_str());
+            page(StatusCode::OK, &asked, &form, None, (server.now)())
+        }
+    }
+}
+
+/// `POST /guards/{guard}/{action}`.
+pub(super) async fn carry_out(
+    State(server): State<Server>,
+    Path((guard, action)): Path<(String, String)>,
+    headers: HeaderMap,
+    Form(confirmed): Form<Confirmed>,
+) -> Response {
+    let Some(asked) = Asked::of(&server, &guard, &action) else { return nothing_here() };
+    if !origin::is_own(&headers) {
+        return layout::refused(StatusCode::FORBIDDEN, layout::FOREIGN);
+    }
+    let (key, session) = match Visitor::of(&server, &headers) {
+        Visitor::SignedIn(key, session) => (key, session),
+        Visitor::ReadOnly => return layout::refused(StatusCode::FORBIDDEN, &Denied::ReadOnly.text()),
+        Visitor::CannotCheck => return layout::refused(StatusCode::SERVICE_UNAVAILABLE, &Denied::CannotCheck.text()),
+        Visitor::Somebody => {
+            let over = "You are not signed in, or not any more: nothing was done. Sign in and try again.";
+            return layout::refused(StatusCode::UNAUTHORIZED, over);
+        }
+    };
+    let word = asked.action.as_str();
+    if !key.is_form(&session, &asked.status.guard, word, &confirmed.form) {
+        return layout::refused(StatusCode::FORBIDDEN, layout::FOREIGN);
+    }
+    let now = (server.now)();
+    let command = match command(asked.action, &confirmed, now) {
+        Ok(command) => command,
+        Err(wrong) => return page(StatusCode::BAD_REQUEST, &asked, &confirmed.form, Some(wrong), now),
+    };
+    tracing::info!(guard, action = word, "Somebody who has signed in asks on the page");
+    let said = match ask::ask(&server, guard.clone(), command).await {
+        Ok(_) => Said { done: true, text: format!("{guard}: {}", done(asked.action, &confirmed)) },
+        Err(denied) => Said { done: false, text: format!("{guard}: {}", cut(&denied.text())) },
+    };
+    layout::see_other(&format!("/?said={}", key.say(&said, now)))
+}
+
+fn nothing_here() -> Response {
+    layout::refused(StatusCode::NOT_FOUND, "There is no such guard, or nothing of that name can be asked of it.")
+}
+
+/// An address has no room for the longest refusals.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What the engine is asked, or what is missing.
+fn command(action: Action, confirmed: &Confirmed, now: Timestamp) -> Result<Command, &'static str> {
+    Ok(match action {
+        Action::Rollback => {
+            let reason = confirmed.reason.trim();
+            if reason.is_empty() {
+                return Err("A rollback needs a reason: who reads the page at night will want to know.");
+            }
+            Command::Rollback { reason: cut(reason), percentage: None, once: false }
+        }
+        Action::Pause => {
+            let minutes = confirmed.minutes.filter(|minutes| PAUSES.iter().any(|(known, _)| known == minutes));
+            let Some(minutes) = minutes else { return Err("A pause needs one of the lengths below.") };
+            let until = now.checked_add(Duration::from_secs(60 * minutes)).unwrap_or(Timestamp::MAX);
+            Command::Pause { until }
+        }
+        Action::Resume => Command::Resume,
+        Action::Rearm => Command::Rearm,
+        Action::Acknowledge => Command::Acknowledge,
+    })
+}
+
+fn done(action: Action, confirmed: &Confirmed) -> String {
+    match action {
+        Action::Rollback => "the rollback has begun".to_owned(),
+        Action::Pause => {
+            let length = Duration::from_secs(60 * confirmed.minutes.unwrap_or_default());
+            format!("paused for {}", duration_in_words(length))
+        }
+        Action::Resume => "no longer paused".to_owned(),
+        Action::Rearm => "watching again".to_owned(),
+        Action::Acknowledge => "acknowledged".to_owned(),
+    }
+}
+
+fn page(status: StatusCode, asked: &Asked, form: &str, wrong: Option<&str>, now: Timestamp) -> Response {
+    let Asked { action, status: guard, .. } = asked;
+    let (title, name) = (format!("{} {}", action.label(), guard.guard), &guard.guard);
+    let body = html! {
+        h1 { (title) "?" }
+        p {
+            b { (name) } " is now: " (shown_guard::state_in_words(guard.state)) ", "
+            @match guard.percentage {
+                Some(share) => { (share) " % on the new path." }
+                None => { "its share is not known." }
+            }
+        }
+        (what_happens(asked, now))
+        @if asked.dry_run { p.badge { "Dry run: nothing is really changed." } }
+        @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (wrong) } }
+        form.stacked method="post" action=(action.path(name)) {
+            input type="hidden" name="form" value=(form);
+            @match action {
+                Action::Rollback => {
+                    label for="reason" { "Why" }
+                    input #reason name="reason" required maxlength=(LONGEST_REASON) autocomplete="off" autofocus
+                        aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong.map(|_| "wrong")];
+                }
+                Action::Pause => {
+                    label for="minutes" { "For how long" }
+                    select #minutes name="minutes" autofocus {
+                        @for (minutes, text) in PAUSES { option value=(minutes) selected[minutes == USUAL_PAUSE] { (text) } }
+                    }
+                }
+                Action::Resume | Action::Rearm | Action::Acknowledge => {}
+            }
+            p.buttons {
+                button.(if *action == Action::Rollback { "danger" } else { "go" }) type="submit" { (title) }
+                a.button href="/" { "Cancel" }
+            }
+        }
+    };
+    (status, layout::small(&title, &body)).into_response()
+}
+
+/// What an action comes to, at present.
+fn what_happens(asked: &Asked, now: Timestamp) -> Markup {
+    let Asked { action, status, configured, .. } = asked;
+    html! {
+        @match action {
+            Action::Rollback => (rollback(status, configured.as_ref())),
+            Action::Pause => {
+                p { "Nothing is rolled back until the pause is over. What is measured goes on, and so do pages of triggers that only page." }
+                @if status.state == GuardState::RollingBack { p { "The rollback that is under way is held up. What was sent stays sent." } }
+                @if status.shift.is_some() { p { "The shift that is under way is cut short." } }
+            }
+            Action::Resume => {
+                @if let Some(until) = status.paused_until { p { "It is paused until " (words::time(until, now)) "." } }
+                p { "It goes on at once where it was: a breach that holds rolls it back." }
+            }
+            Action::Rearm => { p { "It watches again, with its clocks at nothing: a breach that holds rolls it back again." } }
+            Action::Acknowledge => {
+                p { "The receivers are told that somebody has seen the incident." }
+                @if status.state == GuardState::RollingBack { p { "The rollback that fails is not tried again." } }
+            }
+        }
+    }
+}
+
+fn rollback(status: &GuardStatus, configured: Option<&ConfiguredGuard>) -> Markup {
+    let to = configured.and_then(|configured| configured.rollback.percentages.last().copied()).unwrap_or_default();
+    html! {
+        p.move {
+            "Its traffic goes "
+            b {
+                @if let Some(from) = status.percentage { "from " (from) " % " }
+                "to " (to) " %"
+            }
+            ", by these steps:"
+        }
+        ol {
+            @for step in configured.map(|configured| configured.rollback.steps.as_slice()).unwrap_or_default() { li { (step) } }
+        }
+        p { "Then it is latched: nothing rolls it back again until a person re-arms it." }
+        @if status.state == GuardState::RollingBack { p { "A rollback is under way already: it is tried again at once." } }
+        @if status.paused_until.is_some() { p { "This ends its pause." } }
+        @if status.ready == Some(false) {
+            p.wrong { b { "It would FAIL as things are:" } }
+            ul { @for problem in &status.problems { li { b { (problem.step) } ": " (problem.error) } } }
+        }
+    }
+}

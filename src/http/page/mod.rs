@@ -1,0 +1,54 @@
+//! The status page at `/`: what a reader needs at night, without a click and without JavaScript; and the buttons for who has the token.
+//!
+//! - here: the routes; `headers`: what a browser may do with the answers
+//! - `selection`: which guards are shown whole, and which in a line; `concerns`: what is not as it should be, in words
+//! - `layout`: what every page has; `status`: the status page, made of `guard`, `trigger`, `chart`, `incident` and `queue`; `words`: times
+//! - `session`: who has signed in, and the signs that forms carry; `origin`: whether a form comes from this page; `sign_in`: the way in
+//! - `action`: what can be asked for, and when; `confirm`: what would happen, and then it happens
+//!
+//! Markup is made by maud only, which escapes everything that is not markup itself.
+
+mod action;
+mod chart;
+mod concerns;
+mod confirm;
+mod guard;
+mod headers;
+mod incident;
+mod layout;
+mod origin;
+mod queue;
+mod selection;
+mod session;
+mod sign_in;
+mod status;
+#[cfg(test)]
+mod tests;
+mod trigger;
+mod words;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+
+use super::Server;
+
+/// The largest form that is read: a token, or a reason that a person types.
+const MAX_FORM_BYTES: usize = 16 * 1024;
+
+/// The page and everything under it.
+pub(super) fn routes() -> Router<Server> {
+    Router::new()
+        .route("/", get(status::page))
+        .route("/page.css", get(layout::style))
+        .route("/page.js", get(layout::script))
+        .route("/sign-in", get(sign_in::form).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
+        .route("/guards/{guard}/{action}", get(confirm::ask).post(confirm::carry_out))
+        .layer(Extension(Arc::new(sign_in::Turn::default())))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .layer(middleware::map_response(headers::add))
+}
