@@ -383,12 +383,11 @@ impl Daemon {
     }
 
     /// Hands a tick to the engine, and notes what every trigger says of it for the charts.
-    fn handle_tick(&mut self, tick: Tick) {
-        let at = tick.at;
+    fn handle_tick(&mut self, tick: Tick, due: Timestamp) {
         self.handle(Input::Tick(tick));
         if !self.by_hand {
             let interval = self.world.borrow().settings.evaluation.interval;
-            self.curves.note(at, interval, self.core.engine().triggers());
+            self.curves.note(due, interval, self.core.engine().triggers());
         }
     }
 
@@ -614,7 +613,7 @@ impl Daemon {
             }
             let (ticks, from, _) = self.replayed.unwrap_or((0, measured.due, measured.due));
             self.replayed = Some((ticks + 1, from, measured.due));
-            return self.handle_tick(measured.tick);
+            return self.handle_tick(measured.tick, measured.due);
         }
         for query in &measured.queries {
             telemetry::Event::Queried { result: query.result, took: query.took }.emit();
@@ -631,7 +630,7 @@ impl Daemon {
             // A standby keeps its eyes open, and nothing fires.
             tick.kind = TickKind::History;
         }
-        self.handle_tick(tick);
+        self.handle_tick(tick, measured.due);
         let is_known = |trigger: &TriggerView<'_>| matches!(trigger.verdict, Some(verdict) if !matches!(verdict, Verdict::Unknown(_)));
         let known = self.core.engine().triggers().filter(is_known).count();
         let unknown = self.core.engine().triggers().count() - known;

@@ -123,7 +123,7 @@ struct Point {
 const NOTHING: Point = Point { value: f32::NAN, threshold: f32::NAN, band: None };
 
 impl Curves {
-    /// Notes what every trigger said at the tick of `at`. What is older than the latest is not used: ticks come in order.
+    /// Notes what every trigger said at the tick that was due at `at`. What is older than the latest is not used: ticks come in order.
     pub fn note<'a>(&self, at: Timestamp, interval: Duration, triggers: impl Iterator<Item = TriggerView<'a>>) {
         let mut kept = self.kept();
         // With fewer ticks than slots there would be gaps where none was.

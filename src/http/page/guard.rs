@@ -113,7 +113,7 @@ fn next(guard: &Whole) -> Markup {
                         (words::seconds(trigger.for_seconds)) ": at the earliest in "
                         b { (words::seconds((trigger.for_seconds - trigger.held_seconds).max(0.0))) } "."
                     }
-                    (None, from) => { "Would go " (from_to(from, rung)) "." }
+                    (None, from) => { "A breach that holds takes it " (from_to(from, rung)) "." }
                 }
             }
             (GuardState::Watching, None) => { "At its target already: a breach pages, and nothing is moved." }

@@ -50,7 +50,7 @@ pub(super) async fn page(State(server): State<Server>, headers: HeaderMap, Query
             header.top {
                 p.brand { a href="/" { "Ripcord" } " " span.soft { (selection.snapshot.version) } }
                 p.fresh {
-                    "As of " (words::time(now, now)) " UTC "
+                    span { "As of " (words::time(now, now)) " UTC" }
                     a.reload href=(address(filter)) { "Reload" }
                     button #auto .quiet type="button" data-own hidden { "Stop updating" }
                 }
@@ -177,7 +177,7 @@ fn itself(snapshot: &Snapshot, visitor: &Visitor, now: Timestamp) -> Markup {
                     (Visitor::CannotCheck, ..) => { "none: the token cannot be read, see the log" }
                     (_, false, Some(leader)) => { "on the page of " (leader) }
                     (_, false, None) => { "none: nobody leads" }
-                    (Visitor::Somebody, true, _) => { a href="/sign-in" { "for who signs in" } }
+                    (Visitor::Somebody, true, _) => { "after you " a href="/sign-in" { "sign in" } }
                     (Visitor::SignedIn(..), true, _) => { "at each guard" }
                 }
             } }

@@ -17,7 +17,10 @@ pub(super) fn time(at: Timestamp, now: Timestamp) -> Markup {
 
 /// How long ago: `12s ago`.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
-    format!("{} ago", length(between(at, now)))
+    match between(at, now) {
+        time if time < Duration::from_secs(1) => "just now".to_owned(),
+        time => format!("{} ago", length(Duration::from_secs(time.as_secs()))),
+    }
 }
 
 /// A length: `12s`, `3m10s`, `2d4h`.

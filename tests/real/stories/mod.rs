@@ -21,6 +21,7 @@
 //! | `replay` | what was missed is fetched as it was |
 //! | `files` | a file in Prometheus' place says what Prometheus says |
 //! | `history` | what would have happened over days |
+//! | `page` | the status page, in a real browser |
 //! | `preflight` | what would not work tonight is said this afternoon |
 //! | `crashes` | it is killed at every point of a rollback |
 //! | `restarts` | what a restart keeps |
@@ -44,6 +45,7 @@ mod languages;
 mod life;
 mod monitoring;
 mod outages;
+mod page;
 mod preflight;
 mod proven;
 mod receivers;
@@ -78,6 +80,7 @@ pub fn trials() -> Vec<Story> {
         life::trials(),
         replay::trials(),
         history::trials(),
+        page::trials(),
         preflight::trials(),
         crashes::trials(),
         restarts::trials(),

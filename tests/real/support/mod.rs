@@ -13,6 +13,7 @@
 //! | `wire` | a way to a server whose open connections can go dead |
 //! | `history` | what became of objects, change by change |
 //! | `controller` | plays the Deployment controller, which a bare API server lacks |
+//! | `browser` | a real Chromium |
 //! | `ripcord` | the program under test |
 //! | `disk` | a small disk that can be full or read-only |
 //! | `fixtures` | Deployments, ConfigMaps, Istio's routing kinds and configurations |
@@ -23,6 +24,7 @@
 pub mod alertmanager;
 pub mod apiserver;
 pub mod binaries;
+pub mod browser;
 pub mod child;
 pub mod controller;
 pub mod disk;

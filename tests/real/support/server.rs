@@ -38,6 +38,11 @@ impl Reply {
         Self::with_type(status, "application/json", body.to_string())
     }
 
+    /// An answer with a page for a browser.
+    pub fn html(body: impl Into<Body>) -> Self {
+        Self::with_type(200, "text/html; charset=utf-8", body)
+    }
+
     fn with_type(status: u16, content_type: &str, body: impl Into<Body>) -> Self {
         let mut response = Response::new(body.into());
         *response.status_mut() = StatusCode::from_u16(status).expect("a status a test made up is one");
