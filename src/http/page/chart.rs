@@ -76,7 +76,7 @@ pub(super) fn draw(id: &str, trigger: &TriggerStatus, curve: Option<&Curve>, now
             }
             figcaption {
                 @if let Some((least, most)) = &range {
-                    "min " b { (least) } " · max " b { (most) } " · last " b { (last) }
+                    "min " b { (words::tied(least)) } " · max " b { (words::tied(most)) } " · last " b { (words::tied(&last)) }
                 } @else {
                     "no value was known"
                 }

@@ -152,13 +152,22 @@ fn of_guard(guard: &GuardStatus) -> Vec<Concern> {
     // What is being rolled back is bad, and that is said already.
     let told = matches!(guard.state, GuardState::RollingBack | GuardState::Verifying);
     for trigger in guard.triggers.iter().filter(|trigger| !told && is_pending(trigger)) {
-        let (label, text, limit) = (trigger.label(), trigger.text(), trigger.threshold_text());
         let tone = if trigger.verdict == "breach" { Tone::Bad } else { Tone::Warn };
-        let pages = trigger.settings().action == TriggerAction::Page && trigger.firing;
-        let paged = if pages { ", paged" } else { "" };
-        all.push(Concern::of(guard, tone, trigger.name(), format!("{label} {text}, limit {limit}{paged}")));
+        all.push(Concern::of(guard, tone, trigger.name(), pending(trigger)));
     }
     all
+}
+
+/// `error rate 3.1 %, limit 1 %, held 3m10s of 5m0s`.
+fn pending(trigger: &TriggerStatus) -> String {
+    let value = match trigger.value {
+        Some(value) => trigger.settings().in_words(value),
+        None => "not known".to_owned(),
+    };
+    let held = format!("held {} of {}", words::seconds(trigger.held_seconds), words::seconds(trigger.for_seconds));
+    let pages = trigger.settings().action == TriggerAction::Page && trigger.firing;
+    let held = if pages { "paged" } else { &held };
+    format!("{} {value}, limit {}, {held}", trigger.label(), trigger.threshold_text())
 }
 
 /// Whether a trigger is bad, or was and is not clear for long enough since.

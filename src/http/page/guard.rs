@@ -42,16 +42,19 @@ pub(super) fn whole(guard: &Whole, acts: bool, now: Timestamp) -> Markup {
                     (trigger::show(name, trigger, curve, now))
                 }
             }
-            (readiness(status, now))
-            @let runbook = configured.as_ref().and_then(|configured| configured.runbook.as_deref());
-            @if acts || runbook.is_some() {
-                p.buttons {
-                    @if acts {
-                        @for action in Action::of(status) {
-                            a.button href=(action.path(name)) { (action.label()) span.unseen-text { " " (name) } }
+            div.foot {
+                (readiness(status, now))
+                @let runbook = configured.as_ref().and_then(|configured| configured.runbook.as_deref());
+                @if acts || runbook.is_some() {
+                    p.buttons {
+                        @if let Some(runbook) = runbook { a href=(runbook) rel="noreferrer" { "Runbook of " (name) } }
+                        @if acts {
+                            @for action in Action::of(status) {
+                                // With an id, so that a button that is being pressed does not become another one when the page is updated.
+                                a.button id={ "b-" (name) "." (action.as_str()) } href=(action.path(name)) { (action.label()) span.unseen-text { " " (name) } }
+                            }
                         }
                     }
-                    @if let Some(runbook) = runbook { a href=(runbook) rel="noreferrer" { "Runbook of " (name) } }
                 }
             }
         }
@@ -127,7 +130,7 @@ fn next(guard: &Whole) -> Markup {
 }
 
 fn from_to(from: Option<u8>, to: u8) -> String {
-    from.map_or_else(|| format!("to {to} %"), |from| format!("{from} % → {to} %"))
+    words::tied(&from.map_or_else(|| format!("to {to} %"), |from| format!("{from} % → {to} %")))
 }
 
 /// Whether a rollback would work, as it was last tried.

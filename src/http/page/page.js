@@ -50,11 +50,12 @@
       let found = wanted.id ? known.get(wanted.id) : place;
       const fits = found && found.nodeName === wanted.nodeName && (found.id || "") === (wanted.id || "");
       if (!fits) {
-        // A node that somebody else owns comes before it and stays.
         node.insertBefore(document.importNode(wanted, true), place);
         continue;
       }
       if (found === place) place = place.nextSibling;
+      // This one keeps the focus, where the browser knows it.
+      else if (node.moveBefore) node.moveBefore(found, place);
       else node.insertBefore(found, place);
       like(found, wanted);
     }

@@ -59,7 +59,7 @@ pub(super) async fn page(State(server): State<Server>, headers: HeaderMap, Query
             main {
                 @if let Some(said) = &said { (told(said)) }
                 div.headline.(tone.class()) {
-                    h1 { (sign(tone)) (headline) }
+                    h1 { (sign(tone)) (words::tied(&headline)) }
                     @if selection.snapshot.dry_run { p.badge { "Dry run: it decides and tells, and changes nothing." } }
                     (others(&selection))
                 }
@@ -108,9 +108,9 @@ fn others(selection: &Selection) -> Markup {
                         (sign(concern.tone))
                         @match &concern.guard {
                             Some(guard) if selection.whole.iter().any(|whole| whole.status.guard == *guard) => {
-                                a href={ "#guard-" (guard) } { (concern.text) }
+                                a href={ "#guard-" (guard) } { (words::tied(&concern.text)) }
                             }
-                            _ => { span { (concern.text) } }
+                            _ => { span { (words::tied(&concern.text)) } }
                         }
                     }
                 }

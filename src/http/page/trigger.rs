@@ -37,10 +37,10 @@ pub(super) fn show(guard: &str, trigger: &TriggerStatus, curve: Option<&Curve>, 
             }
             div.numbers {
                 p.value {
-                    @if trigger.verdict == "unknown" && trigger.value.is_none() { "not known" } @else { (text) }
-                    " " span.limit { "limit " (trigger.threshold_text()) }
+                    @if trigger.verdict == "unknown" && trigger.value.is_none() { "not known" } @else { (words::tied(&text)) }
+                    " " span.limit { "limit " (words::tied(&trigger.threshold_text())) }
                 }
-                @if !reason.is_empty() { p.reason { (reason) } }
+                @if !reason.is_empty() { p.reason { (words::tied(&reason)) } }
                 @if let Some(source) = &trigger.baseline_source {
                     p.soft {
                         "baseline: " (source)

@@ -38,6 +38,11 @@ pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
+/// A text in which no number is parted from its percent sign at the end of a line.
+pub(super) fn tied(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
+}
+
 /// The move of an incident: `25 % → 0 %`.
 pub(super) fn movement(incident: &Incident) -> String {
     match incident.from_percentage {

@@ -121,10 +121,10 @@ impl Browser {
 
     /// The window's width; its height is that of a screen.
     pub async fn width(&self, width: u32) -> anyhow::Result<()> {
-        let metrics = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
-        self.tools("Emulation.setDeviceMetricsOverride", metrics).await?;
         // They take room of their own on some machines and none on others.
         self.tools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await?;
+        let metrics = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+        self.tools("Emulation.setDeviceMetricsOverride", metrics).await?;
         Ok(())
     }
 
@@ -173,7 +173,8 @@ impl Browser {
     /// The text of what a selector finds first, as it is seen.
     pub async fn text(&self, selector: &str) -> anyhow::Result<String> {
         let script = format!("const found = document.querySelector({}); return found && found.innerText", json!(selector));
-        Ok(self.run(&script).await?.as_str().with_context(|| format!("no {selector}"))?.to_owned())
+        // Spaces at which no line is broken are spaces.
+        Ok(self.run(&script).await?.as_str().with_context(|| format!("no {selector}"))?.replace('\u{a0}', " "))
     }
 
     /// How many elements a selector finds.

@@ -1,6 +1,6 @@
 //! The status page, in a real browser.
 //!
-//! - here: what the stories share; `states`: every state that it shows; `many`: many guards, a standby, a dry run
+//! - here: what the stories share; `states`: every state that it shows; `hour`: the charts; `many`: many guards, a standby, a dry run
 //! - `asking`: what is asked for on it, with and without JavaScript, with the keyboard alone; `foreign`: what others send
 //! - `judges`: that what judges it can fail; the report of a replay, judged by the same
 //!
@@ -8,6 +8,7 @@
 
 mod asking;
 mod foreign;
+mod hour;
 mod judges;
 mod many;
 mod states;
@@ -23,7 +24,7 @@ use crate::support::ripcord::Ripcord;
 use crate::support::{Story, World};
 
 pub fn trials() -> Vec<Story> {
-    let all = [states::trials(), many::trials(), asking::trials(), foreign::trials(), judges::trials()];
+    let all = [states::trials(), hour::trials(), many::trials(), asking::trials(), foreign::trials(), judges::trials()];
     // A browser and a judgement at two widths and in two colours take their time where other stories run beside.
     all.into_iter().flatten().map(|story| story.within(Duration::from_secs(300))).collect()
 }
