@@ -92,7 +92,7 @@ pub fn draw(chart: &Chart<'_>) -> String {
     // Writing to a String cannot fail.
     let _ = write!(
         svg,
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"group\" aria-labelledby=\"{id}-t {id}-d\">\
          <title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
         escaped(&chart.title),
         escaped(&chart.description)

@@ -57,7 +57,7 @@ pub fn write(report: &Report) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"referrer\" content=\"no-referrer\"><title>{}</title><style>{STYLE}</style></head>\n<body>\n{PATTERNS}\
+         <meta name=\"referrer\" content=\"no-referrer\"><title>{}</title><style>{STYLE}</style></head>\n<body>\n{PATTERNS}<main>\n\
          <h1>What Ripcord would have done</h1>\n<p class=\"soft\">{} to {} UTC, from {}. Nothing was changed.</p>\n",
         escape_html(&policy),
         escaped(&title),
@@ -70,7 +70,7 @@ pub fn write(report: &Report) -> String {
     report.replays.iter().for_each(|replay| replayed(&mut page, replay, report.replays.len() > 1));
     page.push_str(
         "<p class=\"soft\">Times are UTC. What a rollback would have changed in what came after it, history does not know.</p>\n\
-         </body></html>\n",
+         </main></body></html>\n",
     );
     page
 }
@@ -87,7 +87,8 @@ fn compared(page: &mut String, report: &Report) {
     }
     for guard in &comparison.guards {
         page.push_str(&format!(
-            "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">{}</th><th scope=\"col\">A</th><th scope=\"col\">B</th></tr></thead><tbody>",
+            "{}<table><thead><tr><th scope=\"col\">{}</th><th scope=\"col\">A</th><th scope=\"col\">B</th></tr></thead><tbody>",
+            scrolling(&format!("{}: A and B", guard.guard)),
             escaped(&guard.guard)
         ));
         for (what, a, b) in rows(guard) {
@@ -107,23 +108,26 @@ fn list(lines: &[String]) -> String {
 }
 
 fn replayed(page: &mut String, replay: &Replay, one_of_several: bool) {
-    if one_of_several || !replay.overrides.is_empty() {
+    let has_heading = one_of_several || !replay.overrides.is_empty();
+    // The headings below it are one level deeper.
+    let level = if has_heading { 3 } else { 2 };
+    if has_heading {
         page.push_str(&format!("<h2>{}</h2>\n", escaped(&heading(replay, one_of_several))));
     }
     for (index, guard) in replay.guards.iter().enumerate() {
         let id = format!("{}{index}", replay.name);
         page.push_str(&format!(
-            "<h3>{}</h3>\n<p class=\"lead\">{}</p>\n",
+            "<h{level}>{}</h{level}>\n<p class=\"lead\">{}</p>\n",
             escaped(&guard.guard),
             escaped(&sentence(guard))
         ));
         happened(page, guard, &id);
         for (number, trigger) in guard.triggers.iter().enumerate() {
-            charted(page, guard, trigger, &id, number);
+            charted(page, guard, trigger, &id, number, level + 1);
         }
     }
     if !replay.watchdog.is_empty() {
-        page.push_str("<h3>The watchdog itself</h3>\n");
+        page.push_str(&format!("<h{level}>The watchdog itself</h{level}>\n"));
         let lines: Vec<_> = replay.watchdog.iter().map(|p| format!("{}  {}", time(p.time), p.summary)).collect();
         page.push_str(&list(&lines));
     }
@@ -144,9 +148,10 @@ fn happened(page: &mut String, guard: &GuardReport, id: &str) {
     if guard.trips.is_empty() && near_misses.is_empty() {
         return;
     }
-    page.push_str(
-        "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">When</th><th scope=\"col\">What</th><th scope=\"col\">Why, or why not</th></tr></thead><tbody>\n",
-    );
+    page.push_str(&format!(
+        "{}<table><thead><tr><th scope=\"col\">When</th><th scope=\"col\">What</th><th scope=\"col\">Why, or why not</th></tr></thead><tbody>\n",
+        scrolling(&format!("{}: what happened", guard.guard)),
+    ));
     for (number, trip) in guard.trips.iter().enumerate() {
         page.push_str(&tripped(guard, trip, id, number));
     }
@@ -201,10 +206,17 @@ fn nearly(guard: &GuardReport, trigger: &TriggerReport, near: &NearMiss, id: &st
     )
 }
 
-fn charted(page: &mut String, guard: &GuardReport, trigger: &TriggerReport, id: &str, number: usize) {
+fn charted(
+    page: &mut String,
+    guard: &GuardReport,
+    trigger: &TriggerReport,
+    id: &str,
+    number: usize,
+    level: u8,
+) {
     let id_of_chart = format!("{id}-c{number}");
     let markers = markers(guard, trigger, id);
-    page.push_str(&format!("<h4>{}</h4>\n", escaped(&trigger.trigger)));
+    page.push_str(&format!("<h{level}>{}</h{level}>\n", escaped(&trigger.trigger)));
     figure(page, guard, trigger, &id_of_chart, None, &markers);
     for (excerpt_number, excerpt) in trigger.excerpts.iter().enumerate() {
         let what = if excerpt.fired { "Around the trip" } else { "Around the near miss" };
@@ -259,11 +271,16 @@ fn figure(
         curve: excerpt.map_or(&trigger.curve, |excerpt| &excerpt.curve),
         markers,
     };
-    page.push_str(&format!("<figure id=\"{id}\"><div class=\"scroll\">{}</div>", chart::draw(&chart)));
+    page.push_str(&format!("<figure id=\"{id}\">{}{}</div>", scrolling(&chart.title), chart::draw(&chart)));
     if excerpt.is_none() {
         page.push_str(&format!("<figcaption>{}</figcaption>", escaped(&description)));
     }
     page.push_str("</figure>\n");
+}
+
+/// The beginning of a part that may be wider than a phone: the keyboard gets there to scroll it.
+fn scrolling(label: &str) -> String {
+    format!("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"{}\">", escaped(label))
 }
 
 /// What the numbers of a trigger are: `In breach 12 m, between the levels 3 m, …`.

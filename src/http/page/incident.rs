@@ -33,7 +33,7 @@ fn one(incident: &Incident, now: Timestamp) -> Markup {
     html! {
         details.incident.(tone.class()) id={ "incident-" (incident.id) } open[incident.closed_at.is_none()] {
             summary {
-                h3 { (sign(tone)) (incident.guard) ": " (kind) }
+                h3 { (sign(tone)) (incident.guard) ": " (words::tied(&kind)) }
                 p {
                     @if incident.dry_run { b { "dry run" } ", " }
                     (outcome) ", " span.soft {

@@ -29,7 +29,7 @@ pub(super) fn all(receivers: &[Queue], lost: &[Lost], now: Timestamp) -> Markup 
             }
             @if !lost.is_empty() {
                 h3 { "Lost" }
-                p.soft { "These never arrived. The other receivers were told." }
+                p.soft { "These never arrived. Other receivers are told of it." }
                 ul.lost {
                     @for letter in lost.iter().rev() {
                         li {

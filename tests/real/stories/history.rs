@@ -41,13 +41,13 @@ const NEARLY: std::ops::Range<i64> = 5000..5017;
 const GAP: std::ops::Range<i64> = 7000..7020;
 
 /// When it all begins. Blocks of the past must not be younger than about three hours.
-fn start() -> i64 {
+pub(super) fn start() -> i64 {
     let start = Timestamp::now().as_second() - (SCRAPES * SCRAPE + 4 * 60 * 60);
     start - start % SCRAPE
 }
 
 /// Samples of two days.
-fn past(start: i64) -> String {
+pub(super) fn past(start: i64) -> String {
     let labels = format!(
         "reporter=\"destination\",destination_workload=\"{COMPONENT}\",response_flags=\"-\",grpc_response_status=\"\""
     );
@@ -78,7 +78,7 @@ fn table(start: i64) -> String {
 }
 
 /// The configuration: error rate over the windows of the strategy, and a query whose text is hostile.
-fn config(world: &World, url: &str) -> Config {
+pub(super) fn config(world: &World, url: &str) -> Config {
     let error_rate = json!({
         "signal": "error_rate", "above": "1%", "clear_below": "0.5%", "window": "5m", "confirm_window": "1m", "for": "5m",
     });
@@ -94,7 +94,7 @@ fn config(world: &World, url: &str) -> Config {
         .guard(GUARD, COMPONENT)
 }
 
-async fn replay(world: &World, config: &Config, more: &[&str]) -> anyhow::Result<Ended> {
+pub(super) async fn replay(world: &World, config: &Config, more: &[&str]) -> anyhow::Result<Ended> {
     let file = world.new_dir("replay")?.join("ripcord.yaml");
     std::fs::write(&file, config.to_string().replace(LISTEN, "127.0.0.1:0"))?;
     let file = file.display().to_string();

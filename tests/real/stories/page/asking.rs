@@ -20,6 +20,13 @@ pub fn trials() -> Vec<Story> {
     ]
 }
 
+/// axe-core needs scripts; the page's own were not run when it was opened, and are not run later.
+async fn judge(browser: &Browser, name: &str, own: &str) -> anyhow::Result<()> {
+    browser.javascript(true).await?;
+    browser.judge(name, own).await?;
+    browser.javascript(false).await
+}
+
 /// From the sign-in to the result, with nothing but links and forms.
 async fn a_rollback_by_hand_without_javascript(world: World) -> anyhow::Result<()> {
     let stage = Stage::set(&world).await?;
@@ -30,25 +37,25 @@ async fn a_rollback_by_hand_without_javascript(world: World) -> anyhow::Result<(
     open(&browser, &ripcord, "The guard is well").await?;
     ensure!(browser.count(".reload").await? == 1 && browser.text(".reload").await? == "Reload", "a link to see more");
     ensure!(browser.run("return document.getElementById('auto').hidden").await? == true, "no button that does nothing");
-    browser.judge("without-javascript", &ripcord.url()).await?;
+    judge(&browser, "without-javascript", &ripcord.url()).await?;
 
     browser.click(".signing a").await?;
     browser.type_into("#token", "wrong").await?;
     browser.click("button[type=submit]").await?;
     browser.until_text(".wrong", "not the token", LONG).await?;
     browser.console().await?;
-    browser.judge("sign-in", &ripcord.url()).await?;
+    judge(&browser, "sign-in", &ripcord.url()).await?;
     browser.type_into("#token", TOKEN).await?;
     browser.click("button[type=submit]").await?;
     browser.until_text(".signing", "Signed in", LONG).await?;
-    browser.judge("signed-in", &ripcord.url()).await?;
+    judge(&browser, "signed-in", &ripcord.url()).await?;
     browser.click(&format!(".guard a[href='/guards/{GUARD}/rollback']")).await?;
     let asked = browser.text("main").await?;
     for part in ["Roll back terminal?", "from 25 % to 0 %", "deployment_env", "config_map"] {
         ensure!(asked.contains(part), "{part} is not in {asked}");
     }
     ensure!(stage.patches() == 0, "nothing is done before it is confirmed");
-    browser.judge("confirm", &ripcord.url()).await?;
+    judge(&browser, "confirm", &ripcord.url()).await?;
     browser.type_into("#reason", "users complain").await?;
     browser.click("button.danger").await?;
     browser.until_text(".said", "the rollback has begun", LONG).await?;
@@ -64,10 +71,10 @@ async fn a_rollback_by_hand_without_javascript(world: World) -> anyhow::Result<(
     browser.click("button.go").await?;
     browser.until_text(".said", "watching again", LONG).await?;
     browser.click(&format!(".guard a[href='/guards/{GUARD}/pause']")).await?;
-    browser.judge("pause", &ripcord.url()).await?;
+    judge(&browser, "pause", &ripcord.url()).await?;
     browser.click("button.go").await?;
     browser.until_text(".said", "paused for 30m0s", LONG).await?;
-    browser.judge("said", &ripcord.url()).await?;
+    judge(&browser, "said", &ripcord.url()).await?;
     browser.click(&format!(".guard a[href='/guards/{GUARD}/resume']")).await?;
     browser.click("button.go").await?;
     browser.until_text(".said", "no longer paused", LONG).await?;

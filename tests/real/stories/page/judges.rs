@@ -3,13 +3,14 @@
 use anyhow::ensure;
 use futures::FutureExt as _;
 
+use super::super::history;
 use crate::stories;
 use crate::support::browser::Browser;
 use crate::support::server::{HttpServer, Reply};
 use crate::support::{Story, World};
 
 pub fn trials() -> Vec<Story> {
-    stories![what_is_wrong_is_found]
+    stories![what_is_wrong_is_found, the_report_of_a_replay_stands_the_same_judgement]
 }
 
 /// Everything is wrong with it: a picture without words, pale text, too wide, an error, a request to elsewhere.
@@ -33,6 +34,27 @@ async fn what_is_wrong_is_found(world: World) -> anyhow::Result<()> {
     let found = browser.judge("bad", &own).await.err().map(|e| e.to_string()).unwrap_or_default();
     for wanted in ["image-alt", "color-contrast", "px too wide", "planted", "asks for http://elsewhere.test/a.png"] {
         ensure!(found.contains(wanted), "{wanted} is not in {found}");
+    }
+    Ok(())
+}
+
+/// Two days with a rollback, a near miss, a gap and a query whose text is hostile; one setting beside another.
+async fn the_report_of_a_replay_stands_the_same_judgement(world: World) -> anyhow::Result<()> {
+    // Nobody answers there: the samples are in a file.
+    let config = history::config(&world, "http://127.0.0.1:9/");
+    let samples = world.write("night.prom", &history::past(history::start()))?.display().to_string();
+    let out = world.dir.join("night.html");
+    let file = out.display().to_string();
+    for more in [[].as_slice(), &["--against", "guards.terminal.triggers.error_rate.for=2m"]] {
+        let args = [&["--input", &samples, "--format", "html", "--out", &file][..], more].concat();
+        let ended = history::replay(&world, &config, &args).await?;
+        ensure!(ended.code() == 0, "{ended:?}");
+        let browser = Browser::start(&world).await?;
+        let url = format!("file://{file}");
+        browser.go(&url).await?;
+        ensure!(browser.text("h1").await?.contains("What Ripcord would have done"));
+        ensure!(browser.count("svg[role=group]").await? >= 3 && browser.count("img, script").await? == 0);
+        browser.judge(if more.is_empty() { "replay" } else { "replay-against" }, &url).await?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ async fn of_many_guards_those_come_first_that_are_not_well(world: World) -> anyh
     let mut ripcord = stage.start(&config)?;
     ripcord.wait_ready().await?;
     let browser = Browser::start(&world).await?;
-    open(&browser, &ripcord, "component-17: error rate 4").await?;
+    open(&browser, &ripcord, "component-17: ").await?;
     browser.judge("many", &ripcord.url()).await?;
     ensure!(browser.text(".guard h3").await?.contains("component-17"), "the one that is bad comes first");
     ensure!(browser.count(".guard").await? + browser.count(".line").await? == 1 + u64::try_from(SOME)?);
@@ -79,7 +79,7 @@ async fn a_thousand_guards_are_still_a_page(world: World) -> anyhow::Result<()> 
     let stage = Stage::set(&world).await?;
     let names = (0..1000).map(|n| format!("component-{n:04}-controller"));
     let config = guarded(config(&world, &stage)?, &world.namespace, names)
-        .set("evaluation.interval", "5s")
+        .set("evaluation.interval", "3s")
         .set("readiness.interval", "6h")
         .set("prometheus.url", "http://127.0.0.1:9");
     let mut ripcord = Ripcord::builder(&world, &config.to_string()).kubeconfig(&stage.kubeconfig).arg("--dry-run").start()?;
