@@ -212,6 +212,15 @@ fn story(guard: &GuardStatus, incident: &Incident) -> (Tone, &'static str, Strin
     }
 }
 
+/// Of guards that are as bad as each other, which one comes first: where something happens, then where something may.
+pub(super) fn urgency(guard: &GuardStatus) -> u8 {
+    match (&guard.incident, guard.triggers.iter().any(is_pending)) {
+        (Some(_), _) => 2,
+        (None, true) => 1,
+        (None, false) => 0,
+    }
+}
+
 /// How a guard is.
 pub(super) fn tone(guard: &GuardStatus) -> Tone {
     let mut tone = of_guard(guard).iter().map(|concern| concern.tone).max().unwrap_or(Tone::Good);

@@ -24,8 +24,8 @@ pub(super) fn state_in_words(state: GuardState) -> &'static str {
     }
 }
 
-/// A guard with everything about it. `acts`: whether its reader may ask for something here.
-pub(super) fn whole(guard: &Whole, acts: bool, now: Timestamp) -> Markup {
+/// A guard with everything about it. `leads`: whether this replica does; `acts`: whether its reader may ask for something here.
+pub(super) fn whole(guard: &Whole, leads: bool, acts: bool, now: Timestamp) -> Markup {
     let Whole { tone, status, curves, configured } = guard;
     let name = &status.guard;
     html! {
@@ -43,7 +43,7 @@ pub(super) fn whole(guard: &Whole, acts: bool, now: Timestamp) -> Markup {
                 }
             }
             div.foot {
-                (readiness(status, now))
+                (readiness(status, leads, now))
                 @let runbook = configured.as_ref().and_then(|configured| configured.runbook.as_deref());
                 @if acts || runbook.is_some() {
                     p.buttons {
@@ -134,7 +134,7 @@ fn from_to(from: Option<u8>, to: u8) -> String {
 }
 
 /// Whether a rollback would work, as it was last tried.
-fn readiness(status: &GuardStatus, now: Timestamp) -> Markup {
+fn readiness(status: &GuardStatus, leads: bool, now: Timestamp) -> Markup {
     html! {
         div.readiness {
             @match (status.ready, status.ready_checked_at) {
@@ -147,7 +147,8 @@ fn readiness(status: &GuardStatus, now: Timestamp) -> Markup {
                         @for problem in &status.problems { li { b { (problem.step) } ": " (problem.error) } }
                     }
                 }
-                _ => { p.soft { "Whether a rollback would work has not been tried here yet." } }
+                _ if !leads => { p.soft { "Whether a rollback would work is tried by who leads." } }
+                _ => { p.soft { "Whether a rollback would work has not been tried yet." } }
             }
             @if !status.warnings.is_empty() {
                 p { (sign(Tone::Warn)) "Worth a look all the same:" }

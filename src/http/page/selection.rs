@@ -84,7 +84,9 @@ impl Selection {
         let meant = snapshot.guards.iter().filter(|guard| is_meant(&guard.guard));
         let mut meant: Vec<_> = meant.map(|guard| (concerns::tone(guard), guard)).collect();
         // Those of one tone stay in the order of their names; whose name is the very filter comes first of all.
-        meant.sort_by_key(|(tone, guard)| (filter != Some(guard.guard.as_str()), Reverse(*tone)));
+        meant.sort_by_key(|(tone, guard)| {
+            (filter != Some(guard.guard.as_str()), Reverse(*tone), Reverse(concerns::urgency(guard)))
+        });
         let whole = match meant.len() <= WHOLE {
             true => meant.len(),
             false => meant.iter().take(WHOLE).take_while(|(tone, guard)| *tone > Tone::Good || filter == Some(guard.guard.as_str())).count(),

@@ -167,6 +167,7 @@ fn itself(snapshot: &Snapshot, visitor: &Visitor, now: Timestamp) -> Markup {
                     (Some(_), Some(at)) => { b { "not kept" } ", last written " (words::ago(at, now)) }
                     (Some(_), None) => { b { "not kept" } }
                     (None, Some(at)) => { "written " (words::ago(at, now)) }
+                    (None, None) if !snapshot.leads => { "written by who leads" }
                     (None, None) => { "not written yet" }
                 }
             } }
@@ -205,7 +206,7 @@ fn guards(selection: &Selection, visitor: &Visitor, filter: Option<&str>, now: T
                 }
             }
             @if shown == 0 { p.soft { "There is none." } }
-            @for whole in &selection.whole { (guard::whole(whole, acts, now)) }
+            @for whole in &selection.whole { (guard::whole(whole, selection.snapshot.leads, acts, now)) }
             @if !selection.lines.is_empty() { (guard::lines(&selection.lines)) }
             @if selection.left_out > 0 {
                 p.soft { "And " (words::count(selection.left_out, "more guard", "more guards")) ". Say a part of a name to see others." }

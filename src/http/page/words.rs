@@ -38,9 +38,9 @@ pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// A text in which no number is parted from its percent sign at the end of a line.
+/// A text in which no number is parted from its percent sign, and no share from the one that it goes to, at the end of a line.
 pub(super) fn tied(text: &str) -> String {
-    text.replace(" %", "\u{a0}%")
+    text.replace(" %", "\u{a0}%").replace(" → ", "\u{a0}→\u{a0}")
 }
 
 /// The move of an incident: `25 % → 0 %`.

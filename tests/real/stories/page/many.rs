@@ -9,7 +9,7 @@ use super::super::stage::{COMPONENT, GUARD, LONG, Stage};
 use super::{TOKEN, config, open, sign_in};
 use crate::stories;
 use crate::support::browser::Browser;
-use crate::support::fixtures::Config;
+use crate::support::fixtures::{self, Config};
 use crate::support::mesh::Traffic;
 use crate::support::ripcord::Ripcord;
 use crate::support::{Story, World, eventually};
@@ -33,7 +33,7 @@ fn name(n: usize) -> String {
 /// Guards that only read their share, of nothing that must be there.
 fn guarded(mut config: Config, namespace: &str, names: impl Iterator<Item = String>) -> Config {
     let config_map = json!([{"config_map": {
-        "namespace": namespace, "name": "${deployment}-config", "optional": true, "data": {"share": "${percentage}"},
+        "namespace": namespace, "name": "${deployment}-config", "optional": true, "data": {"istio_percentage": "${percentage}"},
     }}]);
     for name in names {
         config = config.guard(&name, &name).set(&format!("guards.{name}.traffic"), config_map.clone());
@@ -46,15 +46,23 @@ async fn of_many_guards_those_come_first_that_are_not_well(world: World) -> anyh
     for n in 0..SOME {
         let bad = if n == 17 { Traffic::healthy(200.0).errors(0.04) } else { Traffic::healthy(200.0) };
         stage.mesh.workload(&name(n)).set(bad);
+        fixtures::create_config_map(&world, &name(n)).await?;
     }
+    let names: Vec<String> = (0..SOME).map(name).chain([COMPONENT.to_owned()]).collect();
+    let identity = super::super::super::deploy::least_identity_for(&world, &names).await?;
+    let kubeconfig = stage.api.kubeconfig(&world, &identity)?;
     let mut config = guarded(config(&world, &stage)?, &world.namespace, (0..SOME).map(name));
     for trigger in ["error_rate", "latency", "availability"] {
         config = config.set(&format!("defaults.triggers.{trigger}.for"), "10m");
     }
-    let mut ripcord = stage.start(&config)?;
+    let mut ripcord = Ripcord::start(&world, &config.to_string(), &kubeconfig)?;
     ripcord.wait_ready().await?;
     let browser = Browser::start(&world).await?;
     open(&browser, &ripcord, "component-17: ").await?;
+    eventually(LONG, "all the others are well", async || {
+        browser.count(".line.good").await.is_ok_and(|count| count == u64::try_from(SOME).unwrap_or_default())
+    })
+    .await?;
     browser.judge("many", &ripcord.url()).await?;
     ensure!(browser.text(".guard h3").await?.contains("component-17"), "the one that is bad comes first");
     ensure!(browser.count(".guard").await? + browser.count(".line").await? == 1 + u64::try_from(SOME)?);
