@@ -330,9 +330,8 @@ mod tests {
 
     #[test]
     fn a_spike_does_not_press_the_threshold_flat() {
-        let above = |values: &[f64]| {
-            reach(Side::Above, Measure::FailureRatio, values.iter().copied(), std::iter::once(0.01))
-        };
+        let above =
+            |values: &[f64]| reach(Side::Above, Measure::FailureRatio, values.iter().copied(), std::iter::once(0.01));
         assert!(above(&[0.0, 1.0]).1 < 0.06);
         assert_eq!(above(&[0.001]).0, 0.0);
         let (low, high) = reach(Side::Below, Measure::Availability, [0.2].into_iter(), std::iter::once(0.99));

@@ -69,10 +69,8 @@ pub async fn serve(listener: TcpListener, server: Server) {
 }
 
 async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
-    let mut app = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz));
+    let mut app =
+        Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).route("/readyz", get(readyz));
     for (path, methods) in api::routes() {
         app = app.route(path, methods);
     }

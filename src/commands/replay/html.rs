@@ -206,14 +206,7 @@ fn nearly(guard: &GuardReport, trigger: &TriggerReport, near: &NearMiss, id: &st
     )
 }
 
-fn charted(
-    page: &mut String,
-    guard: &GuardReport,
-    trigger: &TriggerReport,
-    id: &str,
-    number: usize,
-    level: u8,
-) {
+fn charted(page: &mut String, guard: &GuardReport, trigger: &TriggerReport, id: &str, number: usize, level: u8) {
     let id_of_chart = format!("{id}-c{number}");
     let markers = markers(guard, trigger, id);
     page.push_str(&format!("<h{level}>{}</h{level}>\n", escaped(&trigger.trigger)));

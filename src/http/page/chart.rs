@@ -95,7 +95,9 @@ fn in_words(
 ) -> (String, String) {
     let title = format!("{}, the last hour", trigger.label());
     let mut text = match range {
-        Some((least, most)) => format!("From {least} to {most}, last {last}. The limit is {}.", trigger.threshold_text()),
+        Some((least, most)) => {
+            format!("From {least} to {most}, last {last}. The limit is {}.", trigger.threshold_text())
+        }
         None => format!("No value was known. The limit is {}.", trigger.threshold_text()),
     };
     for (band, word) in [(Band::Breach, "In breach"), (Band::Unknown, "Not known")] {

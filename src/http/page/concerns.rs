@@ -130,7 +130,8 @@ fn of_itself(snapshot: &Snapshot, now: Timestamp) -> Vec<Concern> {
     }
     for queue in snapshot.receivers.iter().filter(|queue| queue.waiting > 0 && queue.oldest_seconds >= WAITS_LONG) {
         let (waiting, oldest) = (queue.waiting, words::seconds(queue.oldest_seconds));
-        let text = format!("{} does not take notifications: {waiting} waiting, the oldest for {oldest}", queue.receiver);
+        let text =
+            format!("{} does not take notifications: {waiting} waiting, the oldest for {oldest}", queue.receiver);
         add(Tone::Warn, &format!("waits {}", queue.receiver), text);
     }
     if !snapshot.lost.is_empty() {
@@ -196,13 +197,17 @@ fn story(guard: &GuardStatus, incident: &Incident) -> (Tone, &'static str, Strin
         GuardState::RolledBack => {
             (Tone::Warn, "rolled back", format!("rolled back {movement}, and it helped; latched until it is re-armed"))
         }
-        GuardState::NotRecovered => (Tone::Bad, "not recovered", match (incident.completed_at, incident.verification) {
-            (None, _) => format!("the rollback {movement} was NOT DONE; latched until it is re-armed"),
-            (_, Some(Verification::CannotSee)) => {
-                format!("rolled back {movement}, and whether it helped cannot be seen")
-            }
-            _ => format!("rolled back {movement}, and it did NOT HELP"),
-        }),
+        GuardState::NotRecovered => (
+            Tone::Bad,
+            "not recovered",
+            match (incident.completed_at, incident.verification) {
+                (None, _) => format!("the rollback {movement} was NOT DONE; latched until it is re-armed"),
+                (_, Some(Verification::CannotSee)) => {
+                    format!("rolled back {movement}, and whether it helped cannot be seen")
+                }
+                _ => format!("rolled back {movement}, and it did NOT HELP"),
+            },
+        ),
         GuardState::Watching | GuardState::Paused => match incident.kind {
             IncidentKind::AtTarget => {
                 (Tone::Bad, "at target", "bad, and its traffic is at the target already: nothing is moved".to_owned())

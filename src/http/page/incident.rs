@@ -98,7 +98,9 @@ fn outcome(incident: &Incident) -> (Tone, &'static str) {
         (IncidentKind::AtTarget, None) if closed => (Tone::Good, "over"),
         (IncidentKind::AtTarget, None) => (Tone::Bad, "nothing to move"),
         (IncidentKind::Rollback, None) if closed => (Tone::Note, "ended before it was known whether it helped"),
-        (IncidentKind::Rollback, None) if incident.completed_at.is_some() => (Tone::Warn, "done, checking whether it helped"),
+        (IncidentKind::Rollback, None) if incident.completed_at.is_some() => {
+            (Tone::Warn, "done, checking whether it helped")
+        }
         (IncidentKind::Rollback, None) => (Tone::Bad, "under way"),
     }
 }

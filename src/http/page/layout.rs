@@ -16,8 +16,7 @@ const SCRIPT: &str = include_str!("page.js");
 const KEEP: &str = "max-age=86400";
 
 /// What is said to a form that does not come from this page.
-pub(super) const FOREIGN: &str =
-    "This form does not come from this page, or from another session of it: nothing was done. Open the page anew and try again.";
+pub(super) const FOREIGN: &str = "This form does not come from this page, or from another session of it: nothing was done. Open the page anew and try again.";
 
 /// Tells one version of the style and the script from another.
 pub(super) static ASSETS: LazyLock<String> = LazyLock::new(|| {

@@ -89,7 +89,11 @@ impl Selection {
         });
         let whole = match meant.len() <= WHOLE {
             true => meant.len(),
-            false => meant.iter().take(WHOLE).take_while(|(tone, guard)| *tone > Tone::Good || filter == Some(guard.guard.as_str())).count(),
+            false => meant
+                .iter()
+                .take(WHOLE)
+                .take_while(|(tone, guard)| *tone > Tone::Good || filter == Some(guard.guard.as_str()))
+                .count(),
         };
         let (open, closed): (Vec<_>, Vec<_>) =
             snapshot.incidents.iter().filter(|i| is_meant(&i.guard)).partition(|incident| incident.closed_at.is_none());

@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn https_is_what_the_proxy_says() {
-        for (said, secure) in [(None, false), (Some("http"), false), (Some("https"), true), (Some("https, http"), true)] {
+        for (said, secure) in [(None, false), (Some("http"), false), (Some("https"), true), (Some("https, http"), true)]
+        {
             let mut headers = HeaderMap::new();
             if let Some(said) = said {
                 headers.insert("x-forwarded-proto", said.parse().unwrap());

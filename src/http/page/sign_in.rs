@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::sync::{Mutex, oneshot};
@@ -16,8 +16,8 @@ use super::super::Server;
 use super::super::ask::{self, Denied};
 use super::action::Action;
 use super::layout;
-use super::session::{self, Key, Visitor};
 use super::origin;
+use super::session::{self, Key, Visitor};
 
 /// How long a wrong token holds up the next try, of anybody. Who types one wrong waits a moment; who guesses has one guess a second, with
 /// which a token of eight random letters lasts for thousands of years.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::engine::{
-    ChangeReport, Command, Engine, Evidence, GuardSettings, Input, Levels, Measure, Observation, Progress, Reading,
-    ReadinessReport, RollbackSettings, Settings, Severity, Side, Tick, TickKind, TriggerAction, TriggerSettings, Unit, Unknown,
+    ChangeReport, Command, Engine, Evidence, GuardSettings, Input, Levels, Measure, Observation, Progress,
+    ReadinessReport, Reading, RollbackSettings, Settings, Severity, Side, Tick, TickKind, TriggerAction,
+    TriggerSettings, Unit, Unknown,
 };
 
 use super::super::curves::Curves;
@@ -55,7 +56,8 @@ fn engine(names: &[String]) -> Engine {
     };
     let interval = Duration::from_secs(10);
     let (blind_after, live_for) = (interval * 12, interval * 2);
-    Engine::new(Settings { interval, blind_after, live_for, dry_run: false, guards: names.iter().map(guard).collect() })
+    let guards = names.iter().map(guard).collect();
+    Engine::new(Settings { interval, blind_after, live_for, dry_run: false, chinese: false, guards })
 }
 
 fn three() -> Engine {
@@ -70,7 +72,8 @@ fn tick(engine: &mut Engine, second: u64, terminal: Result<Evidence, Unknown>) {
         let reading = Reading { window, confirm: None, baseline: None, burn: Vec::new() };
         (name, Observation { share: Ok(25), readings: BTreeMap::from([("error_rate", reading)]), drift: Vec::new() })
     });
-    engine.handle(Input::Tick(Tick { at: at(second), kind: TickKind::Live, guards: BTreeMap::from(guards) }), at(second));
+    engine
+        .handle(Input::Tick(Tick { at: at(second), kind: TickKind::Live, guards: BTreeMap::from(guards) }), at(second));
 }
 
 fn snapshot(engine: &Engine) -> Snapshot {
@@ -143,7 +146,10 @@ fn a_rollback_is_told_as_far_as_it_is() {
     engine.handle(Input::Command { guard: "terminal".to_owned(), command }, at(51));
     let failed = Progress::Failed { step: "deployment_env default/shop".to_owned(), error: "forbidden".to_owned() };
     let incident = engine.incidents()[0].id.clone();
-    engine.handle(Input::Change(ChangeReport { guard: "terminal".to_owned(), incident, attempt: 1, progress: failed }), at(52));
+    engine.handle(
+        Input::Change(ChangeReport { guard: "terminal".to_owned(), incident, attempt: 1, progress: failed }),
+        at(52),
+    );
     let (tone, text) = said(&snapshot(&engine))[0].clone();
     assert!(tone == Tone::Bad && text.contains("FAILS, and is tried again"), "{text}");
 }
@@ -155,15 +161,15 @@ fn what_is_wrong_with_ripcord_itself_is_said() {
     let well = snapshot(&engine);
     type Change = fn(&mut Snapshot);
     let cases: [(Change, Tone, &str); 6] = [
-        (|s| s.last_tick = Some(at(0) - Duration::from_secs(100)), Tone::Bad, "Nothing was measured for 2m41s: Ripcord stands still"),
+        (
+            |s| s.last_tick = Some(at(0) - Duration::from_secs(100)),
+            Tone::Bad,
+            "Nothing was measured for 2m41s: Ripcord stands still",
+        ),
         (|s| s.last_tick = None, Tone::Note, "Nothing is measured yet: Ripcord has just started"),
         (|s| s.state_error = Some("disk full".to_owned()), Tone::Bad, "The state is not kept: disk full"),
         (|s| s.leads = false, Tone::Bad, "Does not lead, and knows of no replica that does"),
-        (
-            |s| (s.leads, s.leader) = (false, Some("ripcord-1_x".to_owned())),
-            Tone::Note,
-            "Stands by: ripcord-1_x leads",
-        ),
+        (|s| (s.leads, s.leader) = (false, Some("ripcord-1_x".to_owned())), Tone::Note, "Stands by: ripcord-1_x leads"),
         (
             |s| {
                 s.lost = vec![Lost {

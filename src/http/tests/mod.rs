@@ -67,7 +67,8 @@ impl Bench {
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = Server { snapshots, metrics: metrics(), requests, now: Arc::new(jiff::Timestamp::now) };
+        let (curves, now) = (super::Curves::default(), Arc::new(jiff::Timestamp::now));
+        let server = Server { snapshots, curves, metrics: metrics(), requests, now };
         tokio::spawn(super::serve_within(listener, server, limits));
         let http = Client::builder().no_proxy().build().unwrap();
         Self { address, snapshot, token, http, _folder: folder }

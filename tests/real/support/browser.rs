@@ -82,8 +82,7 @@ impl Browser {
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "goog:chromeOptions": {"binary": world.binaries.chromium, "args": args},
         }}});
-        let answer: Value =
-            http.post(format!("{base}/session")).json(&capabilities).send().await?.json().await?;
+        let answer: Value = http.post(format!("{base}/session")).json(&capabilities).send().await?.json().await?;
         let id = answer["value"]["sessionId"].as_str().with_context(|| format!("no session: {answer}"))?;
         let axe = std::fs::read_to_string(&world.binaries.axe).context("reading axe-core")?;
         let session = format!("{base}/session/{id}");
@@ -98,7 +97,10 @@ impl Browser {
         let answer: Value = self.http.post(format!("{}/{path}", self.session)).json(body).send().await?.json().await?;
         let value = answer["value"].clone();
         if let Some(error) = value["error"].as_str() {
-            bail!("{path}: {error}: {}", value["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default());
+            bail!(
+                "{path}: {error}: {}",
+                value["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default()
+            );
         }
         Ok(value)
     }
@@ -172,7 +174,8 @@ impl Browser {
 
     /// The text of what a selector finds first, as it is seen.
     pub async fn text(&self, selector: &str) -> anyhow::Result<String> {
-        let script = format!("const found = document.querySelector({}); return found && found.innerText", json!(selector));
+        let script =
+            format!("const found = document.querySelector({}); return found && found.innerText", json!(selector));
         // Spaces at which no line is broken are spaces.
         Ok(self.run(&script).await?.as_str().with_context(|| format!("no {selector}"))?.replace('\u{a0}', " "))
     }
@@ -200,7 +203,8 @@ impl Browser {
 
     /// What the console says since the last look: errors and warnings, refusals by the page's policy among them.
     pub async fn console(&self) -> anyhow::Result<Vec<String>> {
-        let entries = self.log("browser").await?.into_iter().filter(|e| e["level"] == "SEVERE" || e["level"] == "WARNING");
+        let entries =
+            self.log("browser").await?.into_iter().filter(|e| e["level"] == "SEVERE" || e["level"] == "WARNING");
         Ok(entries.map(|e| e["message"].as_str().unwrap_or_default().to_owned()).collect())
     }
 
@@ -248,7 +252,8 @@ impl Browser {
             self.picture(&format!("{name}-{scheme}-{width}")).await?;
         }
         wrong.extend(self.console().await?.into_iter().map(|text| format!("{name}: the console says {text}")));
-        let elsewhere = self.requests().await?.into_iter().filter(|url| !url.starts_with(own) && !url.starts_with("data:"));
+        let elsewhere =
+            self.requests().await?.into_iter().filter(|url| !url.starts_with(own) && !url.starts_with("data:"));
         wrong.extend(elsewhere.map(|url| format!("{name}: asks for {url}")));
         ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
         Ok(())

@@ -111,7 +111,10 @@ async fn the_keyboard_alone_acknowledges(world: World) -> anyhow::Result<()> {
     let browser = Browser::start(&world).await?;
     open(&browser, &ripcord, "rolled back").await?;
     browser.press(TAB).await?;
-    ensure!(browser.run("return document.activeElement.className").await? == "skip", "first comes the way past the head");
+    ensure!(
+        browser.run("return document.activeElement.className").await? == "skip",
+        "first comes the way past the head"
+    );
     tab_to(&browser, ".signing a").await?;
     browser.press(ENTER).await?;
     browser.until_text("h1", "Sign in", LONG).await?;

@@ -70,7 +70,8 @@ async fn a_form_of_another_site_changes_nothing(world: World) -> anyhow::Result<
         browser.go(&format!("http://{host}:{}/", other.address().port())).await?;
         browser.until_text("main", "nothing was done", LONG).await?;
     }
-    never(Duration::from_secs(2), "the guard is paused", async || state(&ripcord).await.is_ok_and(|s| s == "paused")).await?;
+    never(Duration::from_secs(2), "the guard is paused", async || state(&ripcord).await.is_ok_and(|s| s == "paused"))
+        .await?;
     ensure!(stage.story().is_empty(), "{:?}", stage.story());
     // The reader's own still works.
     browser.go(&target).await?;
@@ -101,13 +102,18 @@ async fn a_request_without_the_right_signs_changes_nothing(world: World) -> anyh
         let status = request.send().await?.status();
         ensure!(status == StatusCode::FORBIDDEN || status == StatusCode::UNAUTHORIZED, "{what}: {status}");
     }
-    let foreign = http.post(format!("{}/sign-in", ripcord.url())).header(ORIGIN, "http://evil.example").form(&[("token", TOKEN)]);
+    let foreign =
+        http.post(format!("{}/sign-in", ripcord.url())).header(ORIGIN, "http://evil.example").form(&[("token", TOKEN)]);
     let answer = foreign.send().await?;
-    ensure!(answer.status() == StatusCode::FORBIDDEN && !answer.headers().contains_key(SET_COOKIE), "signed in from elsewhere");
+    ensure!(
+        answer.status() == StatusCode::FORBIDDEN && !answer.headers().contains_key(SET_COOKIE),
+        "signed in from elsewhere"
+    );
     // A body that is too large is not read.
     let large = http.post(format!("{}/sign-in", ripcord.url())).form(&[("token", "x".repeat(100_000))]).send().await?;
     ensure!(large.status() == StatusCode::PAYLOAD_TOO_LARGE, "{}", large.status());
-    let secure = http.post(format!("{}/sign-in", ripcord.url())).header("x-forwarded-proto", "https").form(&[("token", TOKEN)]);
+    let secure =
+        http.post(format!("{}/sign-in", ripcord.url())).header("x-forwarded-proto", "https").form(&[("token", TOKEN)]);
     ensure!(secure.send().await?.headers()[SET_COOKIE].to_str()?.contains("; Secure"));
     // Where to go after the sign-in is never elsewhere.
     for (guard, action) in [("//evil.example", "rollback"), ("terminal", "//evil.example"), ("../..", "pause")] {
@@ -153,14 +159,27 @@ async fn no_other_site_can_frame_or_read_it(world: World) -> anyhow::Result<()> 
     let ripcord = stage.watch(&config(&world, &stage)?).await?;
     for path in ["/", "/page.css", "/page.js", "/sign-in", &format!("/guards/{GUARD}/pause"), "/guards/nobody/pause"] {
         let answer = client()?.get(format!("{}{path}", ripcord.url())).send().await?;
-        let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+        let header =
+            |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let policy = header("content-security-policy");
-        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+            "base-uri 'none'",
+        ] {
             ensure!(policy.contains(part), "{path}: {part} is not in {policy:?}");
         }
         ensure!(!policy.contains("unsafe"), "{path}: {policy}");
-        ensure!(header("x-content-type-options") == "nosniff" && header("cross-origin-opener-policy") == "same-origin", "{path}");
-        ensure!(header("cache-control") == if path.starts_with("/page.") { "max-age=86400" } else { "no-store" }, "{path}");
+        ensure!(
+            header("x-content-type-options") == "nosniff" && header("cross-origin-opener-policy") == "same-origin",
+            "{path}"
+        );
+        ensure!(
+            header("cache-control") == if path.starts_with("/page.") { "max-age=86400" } else { "no-store" },
+            "{path}"
+        );
     }
     let page = format!("<!DOCTYPE html><title>x</title><iframe src='{}'></iframe>", ripcord.url());
     let other = HttpServer::start(move |_, _| {

@@ -68,10 +68,17 @@ fn past(present: i64) -> String {
                 continue;
             }
             let at = present - ago;
-            let _ = writeln!(families[0], "istio_requests_total{{{labels},response_code=\"200\"}} {:.0} {at}", all - failed);
+            let _ = writeln!(
+                families[0],
+                "istio_requests_total{{{labels},response_code=\"200\"}} {:.0} {at}",
+                all - failed
+            );
             let _ = writeln!(families[0], "istio_requests_total{{{labels},response_code=\"503\"}} {failed:.0} {at}");
             for (le, within) in [("50", 0.5 * all), ("100", all - slow), ("250", all), ("+Inf", all)] {
-                let _ = writeln!(families[1], "istio_request_duration_milliseconds_bucket{{{labels},le=\"{le}\"}} {within:.0} {at}");
+                let _ = writeln!(
+                    families[1],
+                    "istio_request_duration_milliseconds_bucket{{{labels},le=\"{le}\"}} {within:.0} {at}"
+                );
             }
             let _ = writeln!(families[2], "istio_request_duration_milliseconds_count{{{labels}}} {all:.0} {at}");
         }
@@ -95,13 +102,14 @@ async fn later(prometheus: String) -> anyhow::Result<HttpServer> {
         let (http, prometheus) = (http.clone(), prometheus.clone());
         async move {
             let asked = async {
-                let query: Vec<(String, String)> = reqwest::Url::parse(&format!("http://x/?{}", String::from_utf8_lossy(&body)))?
-                    .query_pairs()
-                    .map(|(name, value)| match name.as_ref() {
-                        "time" | "start" | "end" => (name.to_string(), shifted(&value, -EARLIER)),
-                        _ => (name.to_string(), value.to_string()),
-                    })
-                    .collect();
+                let query: Vec<(String, String)> =
+                    reqwest::Url::parse(&format!("http://x/?{}", String::from_utf8_lossy(&body)))?
+                        .query_pairs()
+                        .map(|(name, value)| match name.as_ref() {
+                            "time" | "start" | "end" => (name.to_string(), shifted(&value, -EARLIER)),
+                            _ => (name.to_string(), value.to_string()),
+                        })
+                        .collect();
                 let answer = http.post(format!("{prometheus}{}", parts.uri.path())).form(&query).send().await?;
                 let (status, mut answer) = (answer.status().as_u16(), answer.json::<Value>().await?);
                 for series in answer["data"]["result"].as_array_mut().into_iter().flatten() {

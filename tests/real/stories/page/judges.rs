@@ -18,7 +18,8 @@ const BAD: &str = "<!DOCTYPE html><html lang=en><title>Bad</title><main><h1>Bad<
                    <img src='http://elsewhere.test/a.png' width=20 height=20><div style='width:2000px'>wide</div></main>\
                    <script>console.error('planted')</script></html>";
 
-const GOOD: &str = "<!DOCTYPE html><html lang=en><title>Good</title><link rel=icon href='data:,'><main><h1>Good</h1></main></html>";
+const GOOD: &str =
+    "<!DOCTYPE html><html lang=en><title>Good</title><link rel=icon href='data:,'><main><h1>Good</h1></main></html>";
 
 async fn what_is_wrong_is_found(world: World) -> anyhow::Result<()> {
     let server = HttpServer::start(|parts, _| {

@@ -75,7 +75,10 @@ async fn of_many_guards_those_come_first_that_are_not_well(world: World) -> anyh
     // What is being typed stays while the page updates itself.
     browser.run("document.getElementById('filter').value = 'half-ty'; window.kept = document.querySelector('.fresh time').dateTime").await?;
     eventually(LONG, "the page has updated itself", async || {
-        browser.run("return document.querySelector('.fresh time').dateTime !== window.kept").await.is_ok_and(|v| v == true)
+        browser
+            .run("return document.querySelector('.fresh time').dateTime !== window.kept")
+            .await
+            .is_ok_and(|v| v == true)
     })
     .await?;
     ensure!(browser.run("return document.getElementById('filter').value").await? == "half-ty");
@@ -90,7 +93,8 @@ async fn a_thousand_guards_are_still_a_page(world: World) -> anyhow::Result<()> 
         .set("evaluation.interval", "3s")
         .set("readiness.interval", "6h")
         .set("prometheus.url", "http://127.0.0.1:9");
-    let mut ripcord = Ripcord::builder(&world, &config.to_string()).kubeconfig(&stage.kubeconfig).arg("--dry-run").start()?;
+    let mut ripcord =
+        Ripcord::builder(&world, &config.to_string()).kubeconfig(&stage.kubeconfig).arg("--dry-run").start()?;
     ripcord.wait_ready().await?;
     let (status, page) = ripcord.get("/").await?;
     ensure!(status == 200 && page.len() < 500_000, "{} bytes", page.len());
@@ -111,7 +115,8 @@ async fn a_standby_shows_everything_and_names_the_leader(world: World) -> anyhow
         .set("state", json!({"config_map": object("ripcord-state")}))
         .set("leader_election", json!({"lease": object("ripcord"), "lease_duration": "15s"}));
     let leader = stage.watch(&config).await?;
-    let mut standby = Ripcord::builder(&world, &config.to_string()).called("standby").kubeconfig(&stage.kubeconfig).start()?;
+    let mut standby =
+        Ripcord::builder(&world, &config.to_string()).called("standby").kubeconfig(&stage.kubeconfig).start()?;
     standby.wait_ready().await?;
     let status = eventually(LONG, "the standby knows who leads", async || {
         let status = standby.status().await.ok()?;

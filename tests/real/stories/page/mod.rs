@@ -33,7 +33,8 @@ pub fn trials() -> Vec<Story> {
 const TOKEN: &str = "open-sesame";
 
 /// A text that would do something if it were not taken as a text.
-const HOSTILE: &str = "<img src=x onerror=document.title='caught'><script>document.title='caught'</script>\"'`&amp;{{7*7}}";
+const HOSTILE: &str =
+    "<img src=x onerror=document.title='caught'><script>document.title='caught'</script>\"'`&amp;{{7*7}}";
 
 /// A configuration whose page has buttons.
 fn config(world: &World, stage: &Stage<'_>) -> anyhow::Result<Config> {

@@ -62,7 +62,10 @@ async fn a_rollback_is_seen_from_its_breach_to_its_end(world: World) -> anyhow::
     browser.until_text("h1", "rolling back 25 % → 0 %", LONG).await?;
     browser.until_text(".incident[open] summary", "under way", LONG).await?;
     ensure!(browser.run("return window.kept").await? == true, "the page was loaded anew");
-    ensure!(browser.run("return document.activeElement.getAttribute('href')").await? == focus, "the focus is elsewhere");
+    ensure!(
+        browser.run("return document.activeElement.getAttribute('href')").await? == focus,
+        "the focus is elsewhere"
+    );
     browser.judge("rolling-back", &ripcord.url()).await?;
 
     // What the reader closes stays closed.
@@ -76,7 +79,10 @@ async fn a_rollback_is_seen_from_its_breach_to_its_end(world: World) -> anyhow::
     for part in ["it helped", "changed", "deployment_env", "Saved before the change", COMPONENT] {
         ensure!(story.contains(part), "{part} is not in {story}");
     }
-    ensure!(browser.text("title").await.is_ok() && browser.run("return document.title").await?.as_str().is_some_and(|t| t.contains("rolled back")));
+    ensure!(
+        browser.text("title").await.is_ok()
+            && browser.run("return document.title").await?.as_str().is_some_and(|t| t.contains("rolled back"))
+    );
     Ok(())
 }
 
@@ -171,12 +177,17 @@ async fn hostile_texts_are_texts(world: World) -> anyhow::Result<()> {
     .await?;
     sign_in(&browser, &ripcord).await?;
     let page = browser.text("main").await?;
-    ensure!(browser.text(".incident .story").await?.contains(HOSTILE), "the reason is not there as it was written: {page}");
+    ensure!(
+        browser.text(".incident .story").await?.contains(HOSTILE),
+        "the reason is not there as it was written: {page}"
+    );
     ensure!(page.contains("<img src=x onerror=document.title='caught'>("), "{page}");
     // A form shows it too.
     browser.go(&at(&ripcord, "rollback")).await?;
     ensure!(browser.text("main").await?.contains(HOSTILE));
-    for (path, what) in [(format!("/?guard={}", "%22%3E%3Cimg%20src%3Dx%20onerror%3Ddocument.title%3D'caught'%3E"), "img")] {
+    for (path, what) in
+        [(format!("/?guard={}", "%22%3E%3Cimg%20src%3Dx%20onerror%3Ddocument.title%3D'caught'%3E"), "img")]
+    {
         browser.go(&format!("{}{path}", ripcord.url())).await?;
         ensure!(browser.count(what).await? == 0 && browser.count("#filter").await? == 1);
     }
