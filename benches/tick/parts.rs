@@ -8,7 +8,7 @@ use criterion::{BatchSize, Criterion};
 use jiff::Timestamp;
 use ripcord::daemon::{Seen, World, observe};
 use ripcord::engine::{Engine, Input, Tick, TickKind};
-use ripcord::http::Snapshot;
+use ripcord::http::{Curves, Snapshot};
 use ripcord::prometheus::{Answer, Plan, answer_of};
 use ripcord::telemetry::{Gauges, Metrics, Status};
 
@@ -122,10 +122,14 @@ pub fn measure(criterion: &mut Criterion<ProcessorTime>) -> anyhow::Result<()> {
         });
         let mut gauges = Gauges::default();
         criterion.bench_function(&format!("shown, {name}"), |b| b.iter(|| show(&engine, &mut gauges)));
+        let (curves, at) = (Curves::default(), bed.at(n));
+        criterion.bench_function(&format!("charts, {name}"), |b| b.iter(|| curves.note(at, INTERVAL, engine.triggers())));
         criterion.bench_function(&format!("memory, {name}"), |b| b.iter(|| engine.memory()));
         let mut tick = || {
             n += 1;
-            whole(&bed, if bad(n) { &bed.bad } else { &bed.well }, &mut engine, n, &mut gauges)
+            let shown = whole(&bed, if bad(n) { &bed.bad } else { &bed.well }, &mut engine, n, &mut gauges);
+            curves.note(bed.at(n), INTERVAL, engine.triggers());
+            shown
         };
         criterion.bench_function(&format!("a tick, {name}"), |b| b.iter(&mut tick));
         println!("a tick, {name}: {} allocations", allocation_counter::measure(|| drop(black_box(tick()))).count_total);
