@@ -123,7 +123,8 @@ pub fn measure(criterion: &mut Criterion<ProcessorTime>) -> anyhow::Result<()> {
         let mut gauges = Gauges::default();
         criterion.bench_function(&format!("shown, {name}"), |b| b.iter(|| show(&engine, &mut gauges)));
         let (curves, at) = (Curves::default(), bed.at(n));
-        criterion.bench_function(&format!("charts, {name}"), |b| b.iter(|| curves.note(at, INTERVAL, engine.triggers())));
+        criterion
+            .bench_function(&format!("charts, {name}"), |b| b.iter(|| curves.note(at, INTERVAL, engine.triggers())));
         criterion.bench_function(&format!("memory, {name}"), |b| b.iter(|| engine.memory()));
         let mut tick = || {
             n += 1;

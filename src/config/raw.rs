@@ -255,7 +255,7 @@ shape! {
 shape! {
     /// `deployment_env`
     DeploymentEnv {
-        ///
+        /// 
         namespace: String,
         /// the Deployment
         name: String,
@@ -271,7 +271,7 @@ shape! {
 shape! {
     /// `config_map`
     ConfigMap {
-        ///
+        /// 
         namespace: String,
         /// the ConfigMap
         name: String,
@@ -285,7 +285,7 @@ shape! {
 shape! {
     /// `virtual_service`
     VirtualService {
-        ///
+        /// 
         namespace: String,
         /// the VirtualService
         name: String,
@@ -342,7 +342,9 @@ shape! {
         events: Events,
         /// what it is told in; see below
         language: String,
+        /// the time of a day in which only what is critical is told
         quiet: Quiet,
+        /// it is told second: only when nobody acknowledges for so long; `1s` to `12h`
         escalate_after: Duration,
     }
 }
@@ -350,8 +352,11 @@ shape! {
 shape! {
     /// A receiver's `quiet`.
     Quiet {
+        /// when it begins: `"22:00"`
         from: String,
+        /// when it is over, on the next day where that is earlier
         to: String,
+        /// whose clocks these are: `Asia/Shanghai`, `UTC`
         time_zone: String,
     }
 }
