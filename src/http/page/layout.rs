@@ -98,7 +98,7 @@ fn signs() -> Markup {
             symbol id="sign-good" viewBox="0 0 16 16" { circle.fill cx="8" cy="8" r="6.5" {} path.mark d="M5 8.2l2.1 2.1L11 6.2" {} }
             symbol id="sign-note" viewBox="0 0 16 16" { rect.fill x="2" y="2" width="12" height="12" rx="2" {} path.mark d="M8 7.2v4M8 4.6v.4" {} }
             symbol id="sign-warn" viewBox="0 0 16 16" { path.fill d="M8 .8L15.2 8L8 15.2L.8 8z" {} path.mark d="M8 4.8v3.8M8 11v.3" {} }
-            symbol id="sign-unknown" viewBox="0 0 16 16" { circle.ring cx="8" cy="8" r="6.3" {} path.line d="M6.2 6.6a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.5-.8 1.1M8 11.4v.3" {} }
+            symbol id="sign-unknown" viewBox="0 0 16 16" { circle.ring cx="8" cy="8" r="6.3" {} path.stroke d="M6.2 6.6a1.9 1.9 0 1 1 2.6 1.8c-.6.2-.8.5-.8 1.1M8 11.4v.3" {} }
             symbol id="sign-bad" viewBox="0 0 16 16" { path.fill d="M8 1L15.6 14.6H.4z" {} path.mark d="M8 6v4M8 12.2v.3" {} }
             defs {
                 pattern id="unseen" width="6" height="6" patternUnits="userSpaceOnUse" { path d="M-1 7L7 -1M-1 1L1 -1M5 7L7 5" {} }

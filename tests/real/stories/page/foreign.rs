@@ -109,9 +109,9 @@ async fn a_request_without_the_right_signs_changes_nothing(world: World) -> anyh
         answer.status() == StatusCode::FORBIDDEN && !answer.headers().contains_key(SET_COOKIE),
         "signed in from elsewhere"
     );
-    // A body that is too large is not read.
-    let large = http.post(format!("{}/sign-in", ripcord.url())).form(&[("token", "x".repeat(100_000))]).send().await?;
-    ensure!(large.status() == StatusCode::PAYLOAD_TOO_LARGE, "{}", large.status());
+    // A body that is too large is not read: the connection may be closed while it is being written.
+    let large = http.post(format!("{}/sign-in", ripcord.url())).form(&[("token", "x".repeat(100_000))]).send().await;
+    ensure!(large.as_ref().map_or(true, |answer| answer.status() == StatusCode::PAYLOAD_TOO_LARGE), "{large:?}");
     let secure =
         http.post(format!("{}/sign-in", ripcord.url())).header("x-forwarded-proto", "https").form(&[("token", TOKEN)]);
     ensure!(secure.send().await?.headers()[SET_COOKIE].to_str()?.contains("; Secure"));
