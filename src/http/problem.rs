@@ -14,9 +14,12 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 /// The type of a problem that says no more than its status does.
 const PLAIN: &str = "about:blank";
 
-/// A problem: the body of every answer of the API whose status is 400 or above.
+/// A problem: the body of every answer of the API whose status is 400 or above. In a box, because it is the rare end of many a function.
+#[derive(Debug, Clone)]
+pub(super) struct Problem(Box<Content>);
+
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Problem {
+struct Content {
     /// Which problem, as a reference that stays the same; docs/api.md lists them.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -44,7 +47,7 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
 
 impl Problem {
     fn new(kind: &'static str, title: &'static str, status: StatusCode, detail: String) -> Self {
-        Self { kind, title, status, detail, instance: None, leader: None, retry_after_seconds: None }
+        Self(Box::new(Content { kind, title, status, detail, instance: None, leader: None, retry_after_seconds: None }))
     }
 
     /// One that HTTP has a name for already.
@@ -68,13 +71,14 @@ impl Problem {
         let status = StatusCode::TOO_MANY_REQUESTS;
         // Whole seconds, and never too early.
         let seconds = wait.as_secs() + 1;
-        let problem = Self::new("/problems/too-many-requests", "Too many requests", status, detail);
-        Self { retry_after_seconds: Some(seconds), ..problem }
+        let mut problem = Self::new("/problems/too-many-requests", "Too many requests", status, detail);
+        problem.0.retry_after_seconds = Some(seconds);
+        problem
     }
 
     /// The incident that it is about.
     pub fn about(mut self, incident: Option<String>) -> Self {
-        self.instance = incident.map(|id| format!("/api/v1/incidents/{id}"));
+        self.0.instance = incident.map(|id| format!("/api/v1/incidents/{id}"));
         self
     }
 }
@@ -93,7 +97,7 @@ impl From<Denied> for Problem {
         };
         let mut problem = Self::new(kind, title, denied.status(), denied.text());
         if let Denied::NotLeading { leader } = denied {
-            problem.leader = leader;
+            problem.0.leader = leader;
         }
         problem
     }
@@ -101,14 +105,14 @@ impl From<Denied> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_string(&self).expect("a problem is texts and numbers");
-        let mut response = (self.status, body).into_response();
+        let body = serde_json::to_string(&self.0).expect("a problem is texts and numbers");
+        let mut response = (self.0.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = self.0.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        match self.kind {
+        match self.0.kind {
             "/problems/unauthorized" => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

@@ -57,7 +57,7 @@ fn split(board: &mut Board, settings: &Settings, own: &Own) {
         "reqps",
         "What is counted on each path: by Istio's or the Ingress' own metrics, and on which side",
     )
-    .from_zero()
+    .zero_based()
     .query("{{guard}} {{path}}", format!("{PATH_RATE}{{{CHOSEN}}}"));
     board.add(8, 8, &panel);
     let kinds = settings.guards.iter().flat_map(|guard| guard.signals.values()).filter_map(|s| s.kind.selector());
@@ -68,7 +68,7 @@ fn split(board: &mut Board, settings: &Settings, own: &Own) {
             "reqps",
             "Everything that Istio sees, also what no guard watches",
         )
-        .from_zero()
+        .zero_based()
         .query(
             "{{destination_app}}",
             "sum by (destination_app) (rate(istio_requests_total{reporter=\"destination\"}[5m]))",
@@ -116,7 +116,7 @@ fn latency(board: &mut Board, settings: &Settings, own: &Own) {
         "s",
         "The quantile over each window that a trigger looks at, what it is compared with, and the limit that holds at the present share",
     )
-    .from_zero()
+    .zero_based()
     .query("{{guard}} {{trigger}} {{window}} p{{quantile}}", format!("{QUANTILE}{{{CHOSEN}}}"));
     if let Some(matcher) = absolute {
         let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{matcher}"));
@@ -194,11 +194,11 @@ fn resources(board: &mut Board, settings: &Settings, own: &Own) {
 /// Processor and memory of some containers.
 fn used(board: &mut Board, title: &str, description: &str, containers: &str) {
     let panel = Panel::new(Kind::Curves, &format!("{title}: processor"), "none", &format!("{description}; in cores"))
-        .from_zero()
+        .zero_based()
         .query("{{pod}}", format!("sum by (pod) (rate(container_cpu_usage_seconds_total{{{containers}}}[5m]))"));
     board.add(12, 8, &panel);
     let panel = Panel::new(Kind::Curves, &format!("{title}: memory"), "bytes", description)
-        .from_zero()
+        .zero_based()
         .query("{{pod}}", format!("sum by (pod) (container_memory_working_set_bytes{{{containers}}})"));
     board.add(12, 8, &panel);
 }

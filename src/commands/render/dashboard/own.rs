@@ -101,7 +101,7 @@ fn guards(board: &mut Board, own: &Own) {
         "s",
         "For how long a breach has been observed, and after how long the trigger fires",
     )
-    .from_zero()
+    .zero_based()
     .query("{{guard}} {{trigger}}", format!("max by (guard, trigger) ({})", of(names::TRIGGER_HELD)))
     .query("limit {{guard}} {{trigger}}", format!("max by (guard, trigger) ({})", of(names::TRIGGER_FOR)));
     board.add(12, 8, &panel);
@@ -118,7 +118,7 @@ fn guards(board: &mut Board, own: &Own) {
 fn acting(board: &mut Board, own: &Own) {
     board.row("Acting");
     let panel = Panel::new(Kind::Curves, "Rollbacks", "none", "Since each replica was started, by what came of them")
-        .from_zero()
+        .zero_based()
         .query("{{guard}} {{result}}", format!("sum by (guard, result) ({})", own.with(names::ROLLBACKS, CHOSEN)));
     board.add(8, 8, &panel);
     let part = |part: &str| own.all(&format!("{}_{part}", names::ROLLBACK_DURATION));
@@ -128,7 +128,7 @@ fn acting(board: &mut Board, own: &Own) {
         "s",
         "From the decision to the end of the last rollout, on average since the start",
     )
-    .from_zero()
+    .zero_based()
     .query("mean", format!("sum({}) / sum({})", part("sum"), part("count")));
     board.add(8, 8, &panel);
     let panel = Panel::new(
@@ -137,7 +137,7 @@ fn acting(board: &mut Board, own: &Own) {
         "none",
         "Since each replica was started, by what came of them",
     )
-    .from_zero()
+    .zero_based()
     .query("{{guard}} {{result}}", format!("sum by (guard, result) ({})", own.with(names::SHIFTS, CHOSEN)));
     board.add(8, 8, &panel);
 }
@@ -150,25 +150,25 @@ fn looking(board: &mut Board, own: &Own) {
         "ops",
         "Per second: ok, partly (some triggers unknown), unknown (all of them), missed",
     )
-    .from_zero()
+    .zero_based()
     .query("{{result}}", rate(&own.all(names::EVALUATIONS), "result"));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::Curves, "Duration of a tick", "s", "From its instant to its decision")
-        .from_zero()
+        .zero_based()
         .query("median", quantile(own, names::EVALUATION_DURATION, 0.5))
         .query("99 %", quantile(own, names::EVALUATION_DURATION, 0.99));
     board.add(8, 8, &panel);
     let panel =
         Panel::new(Kind::Curves, "Missed ticks that were fetched", "none", "After restarts and changes of the leader")
-            .from_zero()
+            .zero_based()
             .query("{{instance}}", format!("sum by (instance) ({})", own.all(names::REPLAYED_TICKS)));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::Curves, "Queries", "ops", "To Prometheus, per second: ok, or why nothing is known")
-        .from_zero()
+        .zero_based()
         .query("{{result}}", rate(&own.all(names::QUERIES), "result"));
     board.add(12, 8, &panel);
     let panel = Panel::new(Kind::Curves, "Duration of a query", "s", "Prometheus' time to answer")
-        .from_zero()
+        .zero_based()
         .query("median", quantile(own, names::QUERY_DURATION, 0.5))
         .query("99 %", quantile(own, names::QUERY_DURATION, 0.99));
     board.add(12, 8, &panel);
@@ -182,15 +182,15 @@ fn telling(board: &mut Board, own: &Own) {
         "none",
         "Since each replica was started, by receiver: accepted, retried, lost",
     )
-    .from_zero()
+    .zero_based()
     .query("{{receiver}} {{result}}", format!("sum by (receiver, result) ({})", own.all(names::NOTIFICATIONS)));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::Curves, "Pages that wait", "none", "By receiver")
-        .from_zero()
+        .zero_based()
         .query("{{receiver}}", format!("max by (receiver) ({})", own.all(names::NOTIFICATION_QUEUE)));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::Curves, "The oldest that waits", "s", "By receiver")
-        .from_zero()
+        .zero_based()
         .query("{{receiver}}", format!("max by (receiver) ({})", own.all(names::NOTIFICATION_OLDEST)));
     board.add(8, 8, &panel);
     let panel = Panel::new(
@@ -199,11 +199,11 @@ fn telling(board: &mut Board, own: &Own) {
         "ops",
         "Per second: ok, failed, conflict (another replica has written it)",
     )
-    .from_zero()
+    .zero_based()
     .query("{{result}}", rate(&own.all(names::JOURNAL_WRITES), "result"));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::Curves, "Heartbeats", "ops", "Per second, to the outside address, where there is one")
-        .from_zero()
+        .zero_based()
         .query("{{result}}", rate(&own.all(names::HEARTBEATS), "result"));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::States, "Who leads", "none", "By replica")
@@ -216,16 +216,16 @@ fn telling(board: &mut Board, own: &Own) {
 fn process(board: &mut Board, own: &Own) {
     board.row("Process");
     let panel = Panel::new(Kind::Curves, "Processor", "none", "In cores, by replica")
-        .from_zero()
+        .zero_based()
         .query("{{instance}}", rate(&own.all("process_cpu_seconds_total"), "instance"));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::Curves, "Memory", "bytes", "Resident, by replica")
-        .from_zero()
+        .zero_based()
         .query("{{instance}}", format!("max by (instance) ({})", own.all("process_resident_memory_bytes")));
     board.add(8, 8, &panel);
     let panel =
         Panel::new(Kind::Curves, "File descriptors", "none", "Open ones, by replica, and how many there may be")
-            .from_zero()
+            .zero_based()
             .query("{{instance}}", format!("max by (instance) ({})", own.all("process_open_fds")))
             .query("limit {{instance}}", format!("max by (instance) ({})", own.all("process_max_fds")));
     board.add(8, 8, &panel);

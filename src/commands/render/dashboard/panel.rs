@@ -56,7 +56,7 @@ impl Panel {
     }
 
     /// It begins at zero.
-    pub fn from_zero(mut self) -> Self {
+    pub fn zero_based(mut self) -> Self {
         self.between.0 = Some(0.0);
         self
     }
