@@ -255,7 +255,6 @@ shape! {
 shape! {
     /// `deployment_env`
     DeploymentEnv {
-        /// 
         namespace: String,
         /// the Deployment
         name: String,
@@ -271,7 +270,6 @@ shape! {
 shape! {
     /// `config_map`
     ConfigMap {
-        /// 
         namespace: String,
         /// the ConfigMap
         name: String,
@@ -285,7 +283,6 @@ shape! {
 shape! {
     /// `virtual_service`
     VirtualService {
-        /// 
         namespace: String,
         /// the VirtualService
         name: String,
