@@ -184,8 +184,10 @@ async fn what_is_held_outlives_a_restart(world: World) -> anyhow::Result<()> {
 
 async fn a_bad_template_is_said_by_check(world: World) -> anyhow::Result<()> {
     let file = world.write("body.json", "{\n  \"text\": {{ sumary | tojson }}\n}\n")?;
-    let config =
-        crate::support::fixtures::Config::new(&world, "http://127.0.0.1:9").guard(GUARD, "terminal-controller").set(
+    let config = crate::support::fixtures::Config::new(&world, "http://127.0.0.1:9")
+        .guard(GUARD, "terminal-controller")
+        .set("http.listen", "127.0.0.1:0")
+        .set(
             "receivers.own",
             json!({"webhook": {"url": "https://example.org/", "format": "template", "template_file": file}}),
         );
