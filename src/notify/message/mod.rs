@@ -223,13 +223,11 @@ pub(super) fn content(notification: &Notification, addresses: &Addresses, langua
     section(Heading::Helped, helped(notification, language).iter().map(|helped| say.helped(helped)).collect(), vec![]);
     let moving = notification.event == Event::RollbackStarted;
     section(Heading::Next, notification.next.map(|next| say.next(next, moving)).into_iter().collect(), vec![]);
-    if let Some(rollback) = &notification.rollback {
-        if has_steps(notification.event) {
-            // The one line has it, where it is about that.
-            let error = rollback.error.iter().filter(|error| !notification.summary.contains(error.as_str()));
-            section(Heading::Error, error.cloned().collect(), vec![]);
-            section(Heading::Steps, vec![], rollback.steps.iter().map(|step| self::step(step, say)).collect());
-        }
+    if let Some(rollback) = notification.rollback.as_ref().filter(|_| has_steps(notification.event)) {
+        // The one line has it, where it is about that.
+        let error = rollback.error.iter().filter(|error| !notification.summary.contains(error.as_str()));
+        section(Heading::Error, error.cloned().collect(), vec![]);
+        section(Heading::Steps, vec![], rollback.steps.iter().map(|step| self::step(step, say)).collect());
     }
     section(Heading::Guards, vec![], notification.guards.iter().map(|g| line(g)).collect());
 

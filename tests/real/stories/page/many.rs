@@ -93,7 +93,7 @@ async fn a_thousand_guards_are_still_a_page(world: World) -> anyhow::Result<()> 
         .set("evaluation.interval", "3s")
         .set("readiness.interval", "6h")
         .set("prometheus.url", "http://127.0.0.1:9");
-    let mut ripcord =
+    let ripcord =
         Ripcord::builder(&world, &config.to_string()).kubeconfig(&stage.kubeconfig).arg("--dry-run").start()?;
     // A thousand guards and a busy machine: that takes longer than others are given.
     eventually(LONG, "the first tick is done", async || {
