@@ -451,7 +451,8 @@ shape! {
     Http {
         /// where the HTTP server listens
         listen: String,
-        /// holds the bearer token for what changes something; without it the API only reads
+        /// holds the bearer token for what changes something; without it the API only reads, and the status page has no
+        /// buttons
         token_file: String,
     }
 }
