@@ -102,17 +102,7 @@ async fn the_chart_is_clean_and_accepted(world: World) -> anyhow::Result<()> {
     ensure!(grave.is_empty(), "{grave:?}");
 
     let all = accepted(&world, "ripcord", &preset()?).await?;
-    let wanted = [
-        "ConfigMap",
-        "Deployment",
-        "NetworkPolicy",
-        "PodDisruptionBudget",
-        "Role",
-        "RoleBinding",
-        "Service",
-        "ServiceAccount",
-    ];
-    ensure!(kinds(&all) == wanted, "{:?}", kinds(&all));
+    ensure!(kinds(&all) == kustomize::WHOLE, "{:?}", kinds(&all));
     check_deployment(of_kind(&all, "Deployment")?)
 }
 

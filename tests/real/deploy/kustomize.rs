@@ -22,8 +22,8 @@ pub fn trials() -> Vec<Story> {
     ]
 }
 
-/// What the base and an overlay make together.
-const WHOLE: [&str; 8] = [
+/// What an installation consists of.
+pub const WHOLE: [&str; 8] = [
     "ConfigMap",
     "Deployment",
     "NetworkPolicy",
