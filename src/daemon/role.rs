@@ -92,7 +92,9 @@ impl Daemon {
         let kept = taken.document.is_some();
         let (memory, mut contents) = taken.document.map_or_else(Default::default, |d| (d.engine, d.outbox));
         // What it told of itself before may wait still.
-        contents.entries.extend(self.outbox.contents().entries);
+        let own = self.outbox.contents();
+        contents.entries.extend(own.entries);
+        contents.stories.take_over(own.stories);
         self.outbox.replace(contents);
         let effects = self.core.resume(world.engine_settings(self.dry_run), memory, now, at, &self.outbox);
         self.carry_out(effects);

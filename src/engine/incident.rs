@@ -278,6 +278,15 @@ impl Incident {
     /// event must not pass for its repetition then.
     pub(super) fn page(&mut self, at: Timestamp, page: Page) -> Notification {
         self.pages += 1;
+        // Whoever has acknowledged the page before has not seen this one: it can be acknowledged anew.
+        if page.severity == Severity::Critical
+            && matches!(
+                page.event,
+                Event::RollbackFailed | Event::RollbackNotRecovered | Event::RollbackReverted | Event::PageFiring
+            )
+        {
+            self.acknowledged_at = None;
+        }
         let Words { summary, advice } = page.said.words(&self.guard, Language::English);
         self.note(at, &summary);
         let (trigger, words) = match page.facts {

@@ -85,7 +85,7 @@ pub(super) fn token(server: &Server) -> Result<SecretString, Denied> {
 /// Whether a token is the one of `http.token_file`.
 pub(super) fn check_token(server: &Server, given: Option<&str>) -> Result<(), Denied> {
     let expected = token(server)?;
-    if given.is_some_and(|given| is_same(given.trim(), expected.expose_secret())) {
+    if given.is_some_and(|given| is_same(given.trim(), expected.expose_secret().trim())) {
         Ok(())
     } else {
         Err(Denied::Unauthorized)

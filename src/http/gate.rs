@@ -75,14 +75,55 @@ impl Gate {
     }
 
     /// What came of a request that writes. One without the token must not use up what those with it have in common.
-    fn leave(&self, client: Client, status: StatusCode) {
+    fn leave(&self, client: Client, came: Came) {
         let now = Instant::now();
         let mut counts = self.counts();
-        if status == StatusCode::UNAUTHORIZED {
-            counts.failures.take_of(client, now);
-            counts.failures.take_of_all(now);
-        } else {
-            counts.writes.take_of_all(now);
+        match came {
+            Came::WrongToken => {
+                counts.failures.take_of(client, now);
+                counts.failures.take_of_all(now);
+            }
+            Came::Carried => counts.writes.take_of_all(now),
+            Came::Nothing => {}
+        }
+    }
+}
+
+/// What came of a request that writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// Somebody gave a token that is not the one.
+    WrongToken,
+    /// It got as far as the event loop, as only those with the token do.
+    Carried,
+    /// It was refused before, or asked for nothing.
+    Nothing,
+}
+
+impl Came {
+    /// By the answer to it. Without a token there was none to guess: another site can have a browser send that.
+    fn of(status: StatusCode, signs_in: bool, with_token: bool) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED if signs_in || with_token => Self::WrongToken,
+            StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => Self::Carried,
+            status if status.is_success() || (status.is_redirection() && !signs_in) => Self::Carried,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// A request that writes, on its way. Who goes away without waiting for the answer has tried a token all the same.
+struct UnderWay {
+    gate: Gate,
+    client: Client,
+    signs_in: bool,
+    over: bool,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.signs_in && !self.over {
+            self.gate.leave(self.client, Came::WrongToken);
         }
     }
 }
@@ -100,6 +141,14 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
     {
         return problem.into_response();
     }
+    let sign = path == "/sign-in" || path == "/sign-out";
+    let with_token = request.headers().contains_key(header::AUTHORIZATION);
+    let mut under_way = client.filter(|_| limited && !reads).map(|client| UnderWay {
+        gate: gate.clone(),
+        client,
+        signs_in: path == "/sign-in",
+        over: false,
+    });
     let response = match tokio::time::timeout(gate.request_within, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
@@ -110,11 +159,9 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
             late
         }
     };
-    if let Some(client) = client
-        && limited
-        && !reads
-    {
-        gate.leave(client, response.status());
+    if let Some(under_way) = &mut under_way {
+        under_way.over = true;
+        gate.leave(under_way.client, Came::of(response.status(), sign, with_token));
     }
     if of_api { as_problem(response).await } else { response }
 }

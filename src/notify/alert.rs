@@ -8,6 +8,9 @@ use crate::engine::{Event, Notification};
 use super::signature::hex;
 use super::text::single_line;
 
+/// The key of a stop that is nobody's incident.
+pub(super) const STOPPING: &str = "ripcord/stopping";
+
 /// What an event does to the alert with its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {

@@ -80,6 +80,10 @@ impl Stories {
         if notification.event == Event::NotificationLost {
             return;
         }
+        // Whoever starts has got over the stop, and a critical stop says so without an incident.
+        if notification.event == Event::WatchdogStarted {
+            self.settle(alert::STOPPING, None, Settled::Ended);
+        }
         let (id, key) = (story(notification), alert::key(notification));
         match alert::effect(notification.event) {
             Effect::Trigger if notification.severity == Severity::Critical => {
@@ -154,6 +158,11 @@ impl Stories {
         told
     }
 
+    /// The stories that this receiver is told of.
+    pub(super) fn escalated_to(&self, receiver: &str) -> BTreeSet<String> {
+        self.0.iter().filter(|story| story.escalated.contains(receiver)).map(|story| story.id.clone()).collect()
+    }
+
     /// When the next story is due for this receiver.
     pub(super) fn next_due(&self, receiver: &str, after: SignedDuration) -> Option<Timestamp> {
         self.0.iter().filter_map(|story| story.due(receiver, after)).min()
@@ -167,6 +176,12 @@ impl Stories {
     /// Whether the story has been critical, as far as that is remembered.
     pub(super) fn knows(&self, id: &str) -> bool {
         self.find(id).is_some()
+    }
+
+    /// Takes over the stories of another that are not known here.
+    pub fn take_over(&mut self, other: Self) {
+        let new: Vec<Story> = other.0.into_iter().filter(|story| self.find(&story.id).is_none()).collect();
+        self.0.extend(new);
     }
 
     /// Whether it is empty.

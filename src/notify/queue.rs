@@ -180,9 +180,9 @@ impl Queue {
     pub(super) fn escalate(&self, receiver: &str, after: SignedDuration, now: Timestamp) -> Vec<String> {
         let mut inner = self.inner();
         let told = inner.stories.escalate(receiver, after, now);
-        if !told.is_empty() {
-            inner.release(receiver, now, |entry| told.contains(&escalation::story(&entry.notification)));
-        }
+        // Also what was put while its story was being escalated: nobody would come for it again.
+        let escalated = inner.stories.escalated_to(receiver);
+        inner.release(receiver, now, |entry| escalated.contains(&escalation::story(&entry.notification)));
         told
     }
 
@@ -218,12 +218,18 @@ impl Queue {
         let mut inner = self.inner();
         let inner = &mut *inner;
         let mut any = false;
+        // What follows something that waits, waits too: what ends an alert must not come before what opens it.
+        let mut hushed = BTreeSet::new();
         let of_recipient = |s: &&mut Slot| s.entry.receiver == receiver && s.entry.recipient.as_deref() == recipient;
         for slot in inner.slots.iter_mut().filter(of_recipient) {
             let notification = &*slot.entry.notification;
-            let quiet = may_wait.is_some_and(|may_wait| may_wait(notification))
+            let story = escalation::story(notification);
+            let quiet = may_wait.is_some_and(|may_wait| may_wait(notification) || hushed.contains(&story))
                 && notification.severity < Severity::Critical
-                && !inner.stories.knows(&escalation::story(notification));
+                && !inner.stories.knows(&story);
+            if quiet {
+                hushed.insert(story);
+            }
             if slot.quiet && !quiet {
                 slot.entry.queued_at = now;
             }
@@ -278,6 +284,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{MAX_DEAD_LETTERS, Queue};
+    use crate::engine::{Event, Notification, Severity};
     use crate::notify::entry::Entry;
     use crate::notify::testing::notification;
 
@@ -296,6 +303,25 @@ mod tests {
 
     fn heads(queue: &Queue) -> Vec<String> {
         ids(queue.heads("a", None))
+    }
+
+    #[test]
+    fn what_ends_an_alert_does_not_overtake_what_opens_it() {
+        let queue = Queue::default();
+        for (id, incident, event) in [
+            ("firing", "i", Event::PageFiring),
+            ("resolved", "i", Event::PageResolved),
+            ("other", "j", Event::PageResolved),
+        ] {
+            let mut n = notification(id);
+            (n.incident, n.event, n.severity) = (Some(incident.to_owned()), event, Severity::Warning);
+            queue.put(Entry::new("a", None, AT, Arc::new(n)), 0);
+        }
+        let opens = |n: &Notification| n.event == Event::PageFiring;
+        assert!(queue.hush("a", None, AT, Some(&opens)));
+        assert_eq!(heads(&queue), ["other/a"], "by day it was opened already");
+        assert!(!queue.hush("a", None, AT, None));
+        assert_eq!(heads(&queue), ["firing/a", "other/a"], "in the morning the story begins with its beginning");
     }
 
     #[test]

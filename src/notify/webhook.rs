@@ -307,7 +307,7 @@ async fn judge(response: Response, format: WebhookFormat, target: &str, opened: 
     let after = after.and_then(|header| super::backoff::retry_after(header, Timestamp::now()));
     let said = answer(response).await;
     let told = |text: &str| clip(&opened.redact(&single_line(text)), MAX_EXCERPT);
-    if let Some(verdict) = answer::verdict(format, &said, target, told) {
+    if let Some(verdict) = answer::verdict(format, &said, status.is_success(), target, told) {
         return verdict;
     }
     let said = told(&said);

@@ -153,13 +153,25 @@ impl Guard {
     }
 
     pub(super) fn acknowledge(&mut self, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let pages = self.acknowledge_pages(now, rules);
+        if !pages.is_empty() {
+            actions.push(Action::Journal);
+        }
+        let others = !pages.is_empty();
+        actions.extend(pages.into_iter().map(Action::Notify));
         let Some(incident) = &mut self.incident else {
-            return actions.push(self.ignored("there is no incident to acknowledge"));
+            if !others {
+                actions.push(self.ignored("there is no incident to acknowledge"));
+            }
+            return;
         };
         let failing = incident.failures > 0 && incident.completed_at.is_none();
         let retrying = failing && self.state == GuardState::RollingBack;
         if incident.acknowledged_at.is_some() && !retrying {
-            return actions.push(self.ignored("the incident is acknowledged already"));
+            if !others {
+                actions.push(self.ignored("the incident is acknowledged already"));
+            }
+            return;
         }
         incident.acknowledged_at = Some(now);
         let gives_up = failing && self.pause.as_ref().map_or(self.state, |p| p.from) == GuardState::RollingBack;
@@ -176,6 +188,27 @@ impl Guard {
         {
             pause.from = GuardState::NotRecovered;
         }
+    }
+
+    /// The same for the triggers of the guard that only page: each has a story of its own.
+    fn acknowledge_pages(&mut self, now: Timestamp, rules: Rules) -> Vec<Notification> {
+        let firing = self.triggers.iter_mut().filter_map(|trigger| trigger.firing.as_mut());
+        let unseen = firing.filter(|story| story.acknowledged_at.is_none());
+        unseen
+            .map(|story| {
+                story.acknowledged_at = Some(now);
+                let page = Page {
+                    event: Event::GuardAcknowledged,
+                    severity: Severity::Info,
+                    said: Said::Acknowledged { gives_up: false },
+                    facts: None,
+                    next: None,
+                    dry_run: false,
+                    chinese: rules.chinese,
+                };
+                story.page(now, page)
+            })
+            .collect()
     }
 
     /// A page about what a person did, within the incident where there is one.

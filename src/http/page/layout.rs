@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use axum::extract::RawQuery;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
@@ -25,17 +26,20 @@ pub(super) static ASSETS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// `GET /page.css`.
-pub(super) async fn style() -> Response {
-    asset("text/css; charset=utf-8", STYLE)
+pub(super) async fn style(RawQuery(query): RawQuery) -> Response {
+    asset("text/css; charset=utf-8", STYLE, query.as_deref())
 }
 
 /// `GET /page.js`.
-pub(super) async fn script() -> Response {
-    asset("text/javascript; charset=utf-8", SCRIPT)
+pub(super) async fn script(RawQuery(query): RawQuery) -> Response {
+    asset("text/javascript; charset=utf-8", SCRIPT, query.as_deref())
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, KEEP)], text).into_response()
+/// While a new version is rolled out its page may ask the old one for the script: that is not to be kept under the new one's address.
+fn asset(kind: &'static str, text: &'static str, query: Option<&str>) -> Response {
+    let asked = query.and_then(|query| query.strip_prefix("v="));
+    let keep = if asked.is_none_or(|version| version == *ASSETS) { KEEP } else { "no-store" };
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)], text).into_response()
 }
 
 /// A whole document. `updates`: whether it does so by itself.

@@ -20,6 +20,7 @@ const THREE: Rate = Rate { burst: 3, per_second: 0.001 };
 const ROLLBACK: &str = "/api/v1/guards/terminal/rollback";
 const ME: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const ANOTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const THIRD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// One request over a connection of its own from an address; the status of its answer.
 async fn status_from(bench: &Bench, from: Ipv4Addr, request: &str, token: &str) -> u16 {
@@ -74,6 +75,12 @@ async fn those_without_the_token_use_up_nothing_of_those_with_it() {
     let bench = Bench::start(Limits { writes: [PLENTY, THREE], failures, ..Limits::default() }).await;
     for wanted in [401, 401, 401, 429] {
         assert_eq!(status_from(&bench, ME, &format!("POST {ROLLBACK}"), "wrong").await, wanted);
+    }
+    // Nor what has no token at all, whatever is wrong with it.
+    for (asked, wanted) in [("POST /nope", 404), ("POST /", 405)] {
+        for _ in 0..3 {
+            assert_eq!(status_from(&bench, THIRD, asked, "").await, wanted, "{asked}");
+        }
     }
     // An attack is on, from one address. Oncall comes from another.
     for wanted in [200, 200, 200, 429] {

@@ -132,8 +132,11 @@ pub(super) fn api(notification: &Notification, addresses: &Addresses, language: 
     let posted = |end: &str| {
         let (starts_at, ends_at) = match alert::effect(notification.event) {
             Effect::Trigger => (time, time.checked_add(lasts(notification.event)).unwrap_or(Timestamp::MAX)),
-            // Its beginning is Alertmanager's to know.
-            Effect::Resolve | Effect::Acknowledge => (time, time),
+            // Its beginning is Alertmanager's to know; its end must be past by Alertmanager's own clock, or the alert goes on.
+            Effect::Resolve | Effect::Acknowledge => {
+                let past = time.checked_sub(CLOCKS_APART).unwrap_or(time);
+                (past, past)
+            }
         };
         let (labels, annotations) = (labels(notification, end), annotations.clone());
         Posted { labels, annotations, starts_at, ends_at, generator_url: url.clone() }
@@ -144,6 +147,9 @@ pub(super) fn api(notification: &Notification, addresses: &Addresses, language: 
     }
     serde_json::to_vec(&alerts).expect("texts and maps with text as keys")
 }
+
+/// How far Alertmanager's clock may be behind ours.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(60);
 
 fn lasts(event: Event) -> SignedDuration {
     match event {

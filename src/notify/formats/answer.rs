@@ -43,10 +43,12 @@ fn code(format: WebhookFormat, body: &str) -> Option<(i64, String)> {
     Some((code, text.to_owned()))
 }
 
-/// What an answer says by its code, where it has one; `said` is what may be told of its text.
+/// What an answer says by its code, where it has one; `said` is what may be told of its text. Of an answer that is an error by its status
+/// only a refusal or a wish to be left alone counts: for the rest the status says more.
 pub(in crate::notify) fn verdict(
     format: WebhookFormat,
     body: &str,
+    success: bool,
     target: &str,
     said: impl Fn(&str) -> String,
 ) -> Option<Result<(), Failure>> {
@@ -57,6 +59,9 @@ pub(in crate::notify) fn verdict(
         WebhookFormat::Wecom => wecom::meaning(code),
         _ => return None,
     };
+    if !success && matches!(meaning, Meaning::Accepted | Meaning::Retry(_)) {
+        return None;
+    }
     let text = said(&text);
     let error = |why: &str| format!("{target}: answered code {code} ({text}); {why}");
     Some(match meaning {

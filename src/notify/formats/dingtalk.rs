@@ -34,9 +34,12 @@ pub(super) fn meaning(code: i64) -> Meaning {
         130101 | 410100 => Meaning::Busy("more than 20 messages in a minute"),
         310000 => Meaning::Refused(
             "meet the robot's security settings: check the receiver's secret_file and this machine's clock; a keyword must be in every \
-             message, as Event is",
+             message, as Event is (in Chinese 类型)",
         ),
-        300001 | 300005 | 40035 => Meaning::Refused("check the receiver's address: the robot may be gone"),
+        300001 | 300005 | 40035 | 400013 | 400101 | 400102 | 400106 => {
+            Meaning::Refused("check the receiver's address: the robot or its group may be gone")
+        }
+        400105 | 430101..=430104 => Meaning::Refused("the service takes offence at what the message holds"),
         460101 | 101002 => Meaning::Refused("the message is too long; please report it"),
         _ => Meaning::Retry("see the documentation of DingTalk's custom robots"),
     }

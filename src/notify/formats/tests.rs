@@ -321,7 +321,8 @@ fn alertmanager_tells_one_story_by_the_same_labels() {
         assert_eq!(api(opens)["labels"], api(ends)["labels"]);
         assert_eq!(
             (&api(opens)["endsAt"], &api(ends)["endsAt"]),
-            (&json!("2026-01-09T03:04:05Z"), &json!("2026-01-02T03:04:05Z"))
+            // Its end is past by a clock that is a minute behind.
+            (&json!("2026-01-09T03:04:05Z"), &json!("2026-01-02T03:03:05Z"))
         );
     }
     let labels = |n: &Notification| sent(WebhookFormat::AlertmanagerApi, n)[0]["labels"].clone();

@@ -110,7 +110,6 @@ async fn everything_that_can_be_switched_on_is_accepted(world: World) -> anyhow:
     let values = with(json!({
         "image": {"repository": "registry.example.org/ripcord", "digest": format!("sha256:{}", "a".repeat(64))},
         "imagePullSecrets": [{"name": "registry"}],
-        "replicas": 1,
         "dryRun": true,
         "serviceAccount": {"annotations": {"note": "x"}},
         "service": {"type": "NodePort", "annotations": {"note": "x"}},
@@ -136,6 +135,7 @@ async fn everything_that_can_be_switched_on_is_accepted(world: World) -> anyhow:
     let deployment = of_kind(&all, "Deployment")?;
     ensure!(deployment["metadata"]["name"] == "canary-ripcord");
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    ensure!(deployment["spec"]["replicas"] == 1, "a dry run takes no Lease");
     ensure!(container["args"] == json!(["run", "--config", "/etc/ripcord/ripcord.yaml", "--dry-run"]));
     ensure!(container["image"].as_str().is_some_and(|i| i.starts_with("registry.example.org/ripcord@sha256:")));
     let rules = &of_kind(&all, "PrometheusRule")?["spec"];
@@ -182,12 +182,20 @@ async fn wrong_values_are_refused_by_the_schema(world: World) -> anyhow::Result<
 async fn what_cannot_work_is_refused_with_what_to_do(world: World) -> anyhow::Result<()> {
     let another = std::fs::read_to_string(manifests::deploy("overlays/example/rbac.yaml"))?;
     let alone = std::fs::read_to_string(manifests::deploy("../config/minimal.yaml"))?;
+    let preset = std::fs::read_to_string(manifests::deploy("overlays/sealos/rbac.yaml"))?;
+    let for_another = preset.replace(
+        "kind: ServiceAccount, name: ripcord, namespace: sealos-system",
+        "kind: ServiceAccount, name: ripcord, namespace: x",
+    );
+    ensure!(for_another != preset);
     for (wrong, said) in [
         (json!({"config": ""}), "install with --set-file config=ripcord.yaml"),
         (json!({"config": "a: [b"}), "config is no YAML"),
         (json!({"roles": ""}), "ripcord render rbac"),
         (json!({"roles": another}), "make it anew with --service-account sealos-system/ripcord"),
         (json!({"serviceAccount": {"name": "other"}}), "grants nothing to the ServiceAccount other"),
+        // The Role's own name and namespace are not whom it is for.
+        (json!({"roles": for_another}), "grants nothing to the ServiceAccount ripcord of the namespace sealos-system"),
         (json!({"config": alone}), "replicas is more than 1, and config has no leader_election"),
         (json!({"ingress": {"enabled": true}}), "ingress.host is empty"),
         (json!({"prometheusRule": {"enabled": true}}), "ripcord render rules"),

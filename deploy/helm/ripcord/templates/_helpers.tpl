@@ -31,6 +31,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- toYaml $config -}}
 {{- end }}
 
+{{- /* A dry run takes no Lease: two of it would tell everything twice. */ -}}
+{{- define "ripcord.replicas" -}}
+{{- if .Values.dryRun }}1{{ else }}{{ .Values.replicas }}{{ end }}
+{{- end }}
+
 {{- define "ripcord.port" -}}
 {{- $config := include "ripcord.config" . | fromYaml -}}
 {{- $http := $config.http | default dict -}}

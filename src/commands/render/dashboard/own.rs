@@ -37,7 +37,7 @@ fn at_a_glance(board: &mut Board, own: &Own) {
         Panel::new(Kind::Numbers, "Replicas", "none", "That Prometheus reaches")
             .else_("red")
             .from(1.0, "green")
-            .query("up", format!("sum({})", own.all("up"))),
+            .query("up", format!("count({})", own.all(names::BUILD_INFO))),
         Panel::new(Kind::Numbers, "Leaders", "none", "One, always")
             .else_("red")
             .from(1.0, "green")

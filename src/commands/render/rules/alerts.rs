@@ -85,7 +85,8 @@ fn of_life(alerts: &mut Alerts<'_>, own: &Own) {
         "RipcordGone",
         "critical",
         PASSING,
-        format!("absent({} == 1)", own.all("up")),
+        // Not by up: a job by the annotations of pods has the pods of everybody in it.
+        format!("absent({})", own.all(names::BUILD_INFO)),
         "Ripcord is gone: nobody watches, nobody rolls back",
         "Prometheus reaches no replica of Ripcord. Until one is back, bad metrics roll nothing back and page nobody: watch the services yourself, and roll back by hand if need be."
             .to_owned(),
@@ -229,7 +230,8 @@ fn of_telling(alerts: &mut Alerts<'_>, own: &Own) {
             "RipcordStateNotSaved",
             "warning",
             PASSING,
-            grown(&own.with(names::JOURNAL_WRITES, "result=\"failed\""), "instance", STUCK_AFTER),
+            // It is tried at least every 10 s. One failure that was made good is over before the alert's own time is.
+            grown(&own.with(names::JOURNAL_WRITES, "result=\"failed\""), "instance", PASSING / 2),
             "Ripcord cannot write its state",
             "It goes on deciding, rolling back and paging; a restart would forget what is not written. ripcord status says why.".to_owned(),
         );

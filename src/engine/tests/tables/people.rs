@@ -51,6 +51,32 @@ fn an_acknowledgement_of_the_first_page_does_not_stop_the_retries() {
     );
 }
 
+/// Whoever has seen the first page has not seen that it did not help: that one can be acknowledged too, and must be.
+#[test]
+fn each_page_of_its_own_key_is_acknowledged_anew() {
+    after_trip(
+        plain(),
+        "
+        completed
+        ack
+        10m10s 5 %
+        ack
+        ack
+        ",
+        "
+        5m10s critical rollback.succeeded
+        5m10s verifying
+        5m10s info guard.acknowledged
+        10m10s withheld rollingback
+        15m10s critical rollback.not_recovered
+        15m10s not_recovered
+        15m10s withheld latched
+        15m20s info guard.acknowledged
+        15m20s ignored
+        ",
+    );
+}
+
 #[test]
 fn an_acknowledgement_during_a_pause_stops_the_retries_too() {
     after_trip(

@@ -27,6 +27,27 @@ fn a_trigger_that_only_pages_fires_once_and_resolves() {
 }
 
 #[test]
+fn a_page_is_acknowledged_once() {
+    check(
+        pages(),
+        "
+        6m value 130
+        ack
+        ack
+        5m value 1
+        ack
+        ",
+        "
+        5m0s warning page.firing
+        6m0s info guard.acknowledged
+        6m0s ignored
+        7m0s warning page.resolved
+        11m0s ignored
+        ",
+    );
+}
+
+#[test]
 fn neither_band_nor_unknown_resolves_a_page() {
     check(
         pages(),

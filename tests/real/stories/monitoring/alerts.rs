@@ -15,11 +15,18 @@ use crate::support::World;
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, bool);
 
 /// `1x30` is a sample and 30 more, `0+10x30` grows by 10 each, `_` is none. Series have `job="ripcord"` put in.
-const CASES: [Case; 49] = [
-    ("RipcordGone", &[("up{instance='a'}", "1x100")], "10m", false),
-    ("RipcordGone", &[("up{instance='a'}", "1x30 0x100")], "6m", false),
-    ("RipcordGone", &[("up{instance='a'}", "1x30 0x100")], "8m", true),
-    ("RipcordGone", &[("up{instance='a'}", "0x100"), ("up{instance='b'}", "1x100")], "8m", false),
+const CASES: [Case; 51] = [
+    ("RipcordGone", &[("ripcord_build_info{instance='a'}", "1x100")], "10m", false),
+    ("RipcordGone", &[("ripcord_build_info{instance='a'}", "1x30 stale")], "6m", false),
+    ("RipcordGone", &[("ripcord_build_info{instance='a'}", "1x30 stale")], "8m", true),
+    (
+        "RipcordGone",
+        &[("ripcord_build_info{instance='a'}", "1x10 stale"), ("ripcord_build_info{instance='b'}", "1x100")],
+        "8m",
+        false,
+    ),
+    // Other pods of the same job.
+    ("RipcordGone", &[("up{instance='c'}", "1x100")], "3m", true),
     ("RipcordGone", &[], "3m", true),
     ("RipcordNotEvaluating", &[LEADS, (LAST, "0+10x100")], "10m", false),
     ("RipcordNotEvaluating", &[LEADS, (LAST, "0+10x10 100x100")], "3m", false),
@@ -70,6 +77,7 @@ const CASES: [Case; 49] = [
     ("RipcordNotificationsLost", &[(LOST, "3x400 4x300")], "70m", true),
     ("RipcordStateNotSaved", &[(NOT_SAVED, "_x30 1+1x100")], "10m", true),
     ("RipcordStateNotSaved", &[(NOT_SAVED, "7x200")], "20m", false),
+    ("RipcordStateNotSaved", &[(NOT_SAVED, "_x30 1x200")], "8m", false),
     ("RipcordNotReady", &[LEADS, (READY, "0x200")], "5m", false),
     ("RipcordNotReady", &[LEADS, (READY, "0x200")], "12m", true),
     ("RipcordNotReady", &[LEADS, (READY, "1x200")], "12m", false),
