@@ -43,8 +43,9 @@ pub fn dashboard(which: Dashboard, settings: &Settings, own: &Own) -> Value {
 
 fn whole(uid: &str, title: &str, description: &str, board: Board, own: &Own) -> Value {
     let guards = format!("label_values({}, guard)", own.all(names::GUARD_STATE));
-    let rolling_back =
-        own.with(names::GUARD_STATE, &format!("{CHOSEN},state=\"{}\"", GuardState::RollingBack.as_str()));
+    // Until it is verified: the rollout alone can be over between two scrapes.
+    let states = [GuardState::RollingBack, GuardState::Verifying].map(GuardState::as_str).join("|");
+    let rolling_back = own.with(names::GUARD_STATE, &format!("{CHOSEN},state=~\"{states}\""));
     json!({
         "uid": uid,
         "title": title,
