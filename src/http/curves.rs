@@ -238,29 +238,13 @@ impl Point {
 
 #[cfg(test)]
 mod tests {
-    use crate::engine::{Levels, Severity, TriggerAction, TriggerSettings, Unknown};
+    use crate::engine::tests::scenario::error_rate;
+    use crate::engine::{TriggerSettings, Unknown};
 
     use super::*;
 
     fn settings(name: &str) -> TriggerSettings {
-        TriggerSettings {
-            name: name.to_owned(),
-            action: TriggerAction::Rollback,
-            severity: Severity::Critical,
-            source: String::new(),
-            measure: Measure::FailureRatio,
-            side: Side::Above,
-            levels: Levels { threshold: 0.01, clear: 0.005 },
-            stages: Vec::new(),
-            burn_rates: Vec::new(),
-            window: Duration::from_secs(300),
-            confirm_window: None,
-            hold_for: Duration::from_secs(300),
-            clear_for: Duration::from_secs(60),
-            literal: false,
-            unit: Unit::Ratio,
-            baseline: None,
-        }
+        TriggerSettings { name: name.to_owned(), ..error_rate() }
     }
 
     fn view<'a>(settings: &'a TriggerSettings, verdict: &'a Verdict, value: Option<f64>) -> TriggerView<'a> {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::engine::tests::scenario;
 use crate::engine::{
-    ChangeReport, Command, Engine, Evidence, GuardSettings, Input, Levels, Measure, Observation, Progress,
-    ReadinessReport, Reading, RollbackSettings, Settings, Severity, Side, Tick, TickKind, TriggerAction,
-    TriggerSettings, Unit, Unknown,
+    ChangeReport, Command, Engine, Evidence, GuardSettings, Input, Observation, Progress, ReadinessReport, Reading,
+    RollbackSettings, Settings, Tick, TickKind, TriggerSettings, Unknown,
 };
 
 use super::super::curves::Curves;
@@ -22,25 +22,9 @@ fn at(second: u64) -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap() + Duration::from_secs(second)
 }
 
+/// Without a confirm window: one reading says all.
 fn error_rate() -> TriggerSettings {
-    TriggerSettings {
-        name: "error_rate".to_owned(),
-        action: TriggerAction::Rollback,
-        severity: Severity::Critical,
-        source: String::new(),
-        measure: Measure::FailureRatio,
-        side: Side::Above,
-        levels: Levels { threshold: 0.01, clear: 0.005 },
-        stages: Vec::new(),
-        burn_rates: Vec::new(),
-        window: Duration::from_secs(300),
-        confirm_window: None,
-        hold_for: Duration::from_secs(300),
-        clear_for: Duration::from_secs(60),
-        literal: false,
-        unit: Unit::Ratio,
-        baseline: None,
-    }
+    TriggerSettings { confirm_window: None, ..scenario::error_rate() }
 }
 
 fn engine(names: &[String]) -> Engine {
