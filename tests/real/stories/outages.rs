@@ -74,13 +74,6 @@ async fn until_guard(ripcord: &Ripcord, name: &str, state: &str) -> anyhow::Resu
     .await
 }
 
-async fn after_a_crash(stage: &Stage<'_>, mut ripcord: Ripcord, config: &Config) -> anyhow::Result<Ripcord> {
-    ripcord.kill();
-    let mut ripcord = stage.start(config)?;
-    ripcord.wait_ready().await?;
-    Ok(ripcord)
-}
-
 /// What was accepted of one guard's rollback, in the order of arrival.
 fn of_guard(hook: &Hook, name: &str) -> Vec<String> {
     let accepted = hook.accepted().into_iter().filter(|c| c.body["guard"] == name);
@@ -103,7 +96,8 @@ async fn a_rollback_outlives_the_api_server_and_a_crash(world: World) -> anyhow:
     let attempts = async |ripcord: &Ripcord| guard(ripcord, GUARD).await.map(|g| g["incident"]["attempt"].as_u64());
     eventually(LONG, "it tries again and again", async || attempts(&ripcord).await.is_ok_and(|n| n >= Some(3))).await?;
 
-    let ripcord = after_a_crash(&stage, ripcord, &config).await?;
+    stage.nothing_waits(&config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     let found = until_guard(&ripcord, GUARD, "rolling_back").await?;
     ensure!(found["incident"]["id"] == failed.body["incident"], "{found}");
     ensure!(found["incident"]["attempt"].as_u64() >= Some(3), "{found}");
@@ -213,6 +207,7 @@ async fn what_its_receivers_missed_outlives_a_crash(world: World) -> anyhow::Res
     let ripcord = stage.watch(&config).await?;
     stage.told("watchdog.started").await?;
     mailbox.wait_for(|m| (m.len() == 2).then_some(()), LONG).await?;
+    stage.nothing_waits(&config).await?;
     stage.hook.gone();
     mailbox.gone();
     fails(&stage, COMPONENT);
@@ -225,7 +220,7 @@ async fn what_its_receivers_missed_outlives_a_crash(world: World) -> anyhow::Res
     };
     ensure!(waiting(&ripcord, "oncall").await == Some(6.0) && waiting(&ripcord, "mail").await == Some(12.0));
 
-    let ripcord = after_a_crash(&stage, ripcord, &config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     eventually(LONG, "what waited waits again, and the new start", async || {
         waiting(&ripcord, "oncall").await == Some(7.0) && waiting(&ripcord, "mail").await == Some(14.0)
     })
@@ -316,7 +311,7 @@ async fn a_refusal_for_good_is_told_to_the_others(world: World) -> anyhow::Resul
     ensure!(locked.calls().len() == all.len(), "tried once each: {} calls, {} lost", locked.calls().len(), all.len());
     let shown = run_to_end(&world, None, &["status", "--url", &ripcord.url()]).await?;
     ensure!(shown.stdout.contains("sre did not get"), "{shown:?}");
-    let again = after_a_crash(&stage, ripcord, &config).await?;
+    let again = stage.crash(ripcord, &config, Duration::ZERO).await?;
     ensure!(rollback(&lost(&again).await?) == HELPED, "what was lost is known after a restart");
     Ok(())
 }

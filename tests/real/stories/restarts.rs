@@ -10,7 +10,6 @@ use super::stage::{GUARD, LONG, Stage, each_once, state, until_held, until_state
 use crate::stories;
 use crate::support::fixtures::Config;
 use crate::support::mesh::Traffic;
-use crate::support::ripcord::Ripcord;
 use crate::support::{Story, World, eventually, never};
 
 pub fn trials() -> Vec<Story> {
@@ -22,15 +21,6 @@ pub fn trials() -> Vec<Story> {
         pages_that_wait_outlive_a_restart,
         a_page_that_fires_outlives_a_restart,
     ]
-}
-
-/// Kills it, as a crash would, and starts it anew after a while.
-async fn restart(stage: &Stage<'_>, mut ripcord: Ripcord, config: &Config, away: Duration) -> anyhow::Result<Ripcord> {
-    ripcord.kill();
-    tokio::time::sleep(away).await;
-    let mut ripcord = stage.start(config)?;
-    ripcord.wait_ready().await?;
-    Ok(ripcord)
 }
 
 fn holding_for(mut config: Config, time: &str) -> Config {
@@ -55,7 +45,7 @@ async fn a_hold_goes_on_over_a_restart(world: World) -> anyhow::Result<()> {
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
     let held = until_held(&ripcord, "error_rate", 6.0).await?;
     let expected = SystemTime::now() + Duration::from_secs_f64(12.0 - held);
-    let _ripcord = restart(&stage, ripcord, &config, Duration::from_secs(3)).await?;
+    let _ripcord = stage.crash(ripcord, &config, Duration::from_secs(3)).await?;
     let started = stage.told("rollback.started").await?;
     let decided: Timestamp = started.body["time"].as_str().context("a time")?.parse()?;
     let decided = SystemTime::from(decided);
@@ -99,7 +89,8 @@ async fn latched_stays_latched(world: World) -> anyhow::Result<()> {
     stage.told("rollback.verified").await?;
     until_state(&ripcord, "rolled_back").await?;
     let incident = ripcord.incidents().await?[0]["id"].clone();
-    let ripcord = restart(&stage, ripcord, &config, Duration::from_millis(500)).await?;
+    stage.nothing_waits(&config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::from_millis(500)).await?;
     ensure!(state(&ripcord).await? == "rolled_back");
     ensure!(ripcord.incidents().await?[0]["id"] == incident, "another incident: {}", ripcord.incidents().await?);
     stage.all_clear(&ripcord).await?;
@@ -124,7 +115,7 @@ async fn paused_stays_paused_until_it_ends(world: World) -> anyhow::Result<()> {
     let until = ripcord.status().await?["guards"][0]["paused_until"].clone();
     let end: Timestamp = until.as_str().context("paused_until")?.parse()?;
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
-    let ripcord = restart(&stage, ripcord, &config, Duration::from_secs(1)).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::from_secs(1)).await?;
     ensure!(state(&ripcord).await? == "paused");
     let still = ripcord.status().await?["guards"][0]["paused_until"].clone();
     ensure!(still == until, "paused until {until} before, and until {still} after the restart");
@@ -143,10 +134,11 @@ async fn pages_that_wait_outlive_a_restart(world: World) -> anyhow::Result<()> {
     let config = stage.config();
     let ripcord = stage.watch(&config).await?;
     stage.told("watchdog.started").await?;
+    stage.nothing_waits(&config).await?;
     stage.hook.gone();
     stage.workload().set(Traffic::healthy(200.0).errors(0.3));
     until_state(&ripcord, "rolled_back").await?;
-    let ripcord = restart(&stage, ripcord, &config, Duration::from_millis(500)).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::from_millis(500)).await?;
     let waiting = ripcord.metric("ripcord_notification_queue", &[("receiver", "oncall")]).await?;
     // The three of the rollback, and that the second process has started.
     ensure!(waiting == Some(4.0), "{waiting:?} wait");
@@ -171,7 +163,8 @@ async fn a_page_that_fires_outlives_a_restart(world: World) -> anyhow::Result<()
     let ripcord = stage.watch(&config).await?;
     gauge(50.0);
     let page = stage.told("page.firing").await?;
-    let ripcord = restart(&stage, ripcord, &config, Duration::from_secs(2)).await?;
+    stage.nothing_waits(&config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::from_secs(2)).await?;
     // Long enough for the trigger to hold anew, if it were taken for new.
     never(Duration::from_secs(6), "it fires again", async || stage.story() != ["page.firing"]).await?;
     gauge(1.0);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 
 use crate::support::apiserver::ApiProxy;
@@ -101,6 +102,40 @@ impl<'a> Stage<'a> {
 
     pub fn start(&self, config: &Config) -> anyhow::Result<Ripcord> {
         Ripcord::start(self.world, &config.to_string(), &self.kubeconfig)
+    }
+
+    /// Kills it, as a crash would, and starts it anew after a while.
+    pub async fn crash(&self, mut ripcord: Ripcord, config: &Config, away: Duration) -> anyhow::Result<Ripcord> {
+        ripcord.kill();
+        tokio::time::sleep(away).await;
+        let mut ripcord = self.start(config)?;
+        ripcord.wait_ready().await?;
+        Ok(ripcord)
+    }
+
+    /// Waits until the kept state has no notification that waits. A crash between a receiver's answer and the writing down of it sends the
+    /// notification once more, under its key: what counts calls over a crash waits for this first. `crashes` tells the other stories.
+    pub async fn nothing_waits(&self, config: &Config) -> anyhow::Result<()> {
+        eventually(LONG, "no notification waits in the kept state", async || {
+            let document = self.kept(config).await.map_err(|e| e.to_string())?;
+            let waiting = document["outbox"]["entries"].as_array().ok_or("no outbox")?;
+            if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?}")) }
+        })
+        .await
+    }
+
+    /// The state's document, where this configuration keeps it.
+    async fn kept(&self, config: &Config) -> anyhow::Result<Value> {
+        let text = match config.get("state.file").and_then(Value::as_str) {
+            Some(file) => std::fs::read_to_string(file)?,
+            None => {
+                let name =
+                    config.get("state.config_map.name").and_then(Value::as_str).context("a place of the state")?;
+                let map = self.world.api::<ConfigMap>().get(name).await?;
+                map.data.unwrap_or_default().remove("state.json").context("a document")?
+            }
+        };
+        Ok(serde_json::from_str(&text)?)
     }
 
     pub async fn all_clear(&self, ripcord: &Ripcord) -> anyhow::Result<()> {

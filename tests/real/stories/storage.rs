@@ -76,12 +76,6 @@ async fn incident(ripcord: &Ripcord) -> anyhow::Result<String> {
     Ok(status["guards"][0]["incident"]["id"].as_str().with_context(|| format!("no incident in {status}"))?.to_owned())
 }
 
-/// Kills it and starts it anew.
-async fn after_a_crash(stage: &Stage<'_>, mut ripcord: Ripcord, config: &Config) -> anyhow::Result<Ripcord> {
-    ripcord.kill();
-    started(stage, config).await
-}
-
 async fn started(stage: &Stage<'_>, config: &Config) -> anyhow::Result<Ripcord> {
     let mut ripcord = stage.start(config)?;
     ripcord.wait_ready().await?;
@@ -168,7 +162,8 @@ async fn a_full_disk_delays_nothing_and_is_told(world: World) -> anyhow::Result<
     let over = stage.told("watchdog.ready").await?;
     ensure!(over.body["incident"] == page.body["incident"], "{}", over.body);
 
-    let ripcord = after_a_crash(&stage, ripcord, &config).await?;
+    stage.nothing_waits(&config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     ensure!(state(&ripcord).await? == "rolled_back" && incident(&ripcord).await? == id);
     stage.hook.wait_for(|c| (events(c, "watchdog.started").len() == 2).then_some(()), LONG).await?;
     each_once(&stage.hook.accepted())?;
@@ -188,6 +183,7 @@ async fn a_folder_that_only_reads_is_said(world: World) -> anyhow::Result<()> {
     let mut ripcord = stage.watch(&config).await?;
     let first = rolls_back(&stage, &ripcord, None).await?;
     stage.told("rollback.verified").await?;
+    stage.nothing_waits(&config).await?;
     ripcord.kill();
     disk.read_only(true)?;
 
@@ -240,8 +236,9 @@ async fn a_file_that_cannot_be_used_is_set_aside(world: World) -> anyhow::Result
         ensure!(fs::read(PathBuf::from(aside))? == text, "{aside} is not what was there");
         until_saved(&ripcord).await?;
         stage.all_clear(&ripcord).await?;
+        stage.nothing_waits(&config).await?;
     }
-    let ripcord = after_a_crash(&stage, ripcord, &config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     stage.all_clear(&ripcord).await?;
     ensure!(events(&stage.hook.accepted(), "watchdog.not_ready").len() == 3, "a good document is used");
     Ok(())
@@ -286,8 +283,9 @@ async fn a_config_map_that_cannot_be_used_is_set_aside(world: World) -> anyhow::
         ensure!(kept.as_deref() == Some(text.as_str()), "{aside} is not what was there");
         until_saved(&ripcord).await?;
         stage.all_clear(&ripcord).await?;
+        stage.nothing_waits(&config).await?;
     }
-    let ripcord = after_a_crash(&stage, ripcord, &config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     stage.all_clear(&ripcord).await?;
     ensure!(events(&stage.hook.accepted(), "watchdog.not_ready").len() == 3, "a good document is used");
     Ok(())
@@ -309,7 +307,8 @@ async fn a_deleted_config_map_is_made_anew(world: World) -> anyhow::Result<()> {
     // A page goes out when what it says is saved.
     stage.told("rollback.succeeded").await?;
     ensure!(data(&world).await?.contains_key(KEY), "it is made anew");
-    let ripcord = after_a_crash(&stage, ripcord, &config).await?;
+    stage.nothing_waits(&config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     stage.told("rollback.verified").await?;
     until_state(&ripcord, "rolled_back").await?;
     ensure!(incident(&ripcord).await? == id);
@@ -320,7 +319,8 @@ async fn a_deleted_config_map_is_made_anew(world: World) -> anyhow::Result<()> {
     let mut ripcord = ripcord;
     ripcord.signal(rustix::process::Signal::HUP)?;
     eventually(LONG, "it is made anew", async || data(&world).await.is_ok_and(|d| d.contains_key(KEY))).await?;
-    let ripcord = after_a_crash(&stage, ripcord, &config).await?;
+    stage.nothing_waits(&config).await?;
+    let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     ensure!(state(&ripcord).await? == "rolled_back" && incident(&ripcord).await? == id);
     each_once(&stage.hook.accepted())?;
     ensure!(stage.story() == RESTORED, "{:?}", stage.story());
