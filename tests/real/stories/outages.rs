@@ -218,7 +218,11 @@ async fn what_its_receivers_missed_outlives_a_crash(world: World) -> anyhow::Res
     let waiting = async |ripcord: &Ripcord, receiver| {
         ripcord.metric("ripcord_notification_queue", &[("receiver", receiver)]).await.ok().flatten()
     };
-    ensure!(waiting(&ripcord, "oncall").await == Some(6.0) && waiting(&ripcord, "mail").await == Some(12.0));
+    eventually(LONG, "all of it waits", async || {
+        let (oncall, mail) = (waiting(&ripcord, "oncall").await, waiting(&ripcord, "mail").await);
+        if (oncall, mail) == (Some(6.0), Some(12.0)) { Ok(()) } else { Err(format!("{oncall:?} and {mail:?} wait")) }
+    })
+    .await?;
 
     let ripcord = stage.crash(ripcord, &config, Duration::ZERO).await?;
     eventually(LONG, "what waited waits again, and the new start", async || {

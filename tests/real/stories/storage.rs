@@ -333,6 +333,8 @@ async fn a_document_that_is_too_large_is_written_smaller(world: World) -> anyhow
     let _mover = stage.recovers_at_zero();
     let config = with_token(&world, in_config_map(&stage))?;
     let mut ripcord = stage.watch(&config).await?;
+    stage.told("watchdog.started").await?;
+    stage.nothing_waits(&config).await?;
     stage.hook.gone();
     let id = rolls_back(&stage, &ripcord, None).await?;
     ask(&ripcord, "rearm", json!({})).await?;
@@ -365,10 +367,10 @@ async fn a_document_that_is_too_large_is_written_smaller(world: World) -> anyhow
     let guard = &kept["engine"]["guards"][GUARD];
     ensure!(guard["closed"].as_array().is_none_or(Vec::is_empty), "what is over goes first");
     let notifications = kept["outbox"]["notifications"].as_object().context("notifications")?;
-    let of = |severity: &str| notifications.values().filter(|n| n["severity"] == severity).count();
-    let [old, new] = [&id, &latest].map(|id| notifications.keys().filter(|k| k.starts_with(id.as_str())).count());
+    let of = |prefix: &str| notifications.keys().filter(|k| k.starts_with(prefix)).count();
+    let [old, new, long] = [of(&id), of(&latest), of(LONG_ONE)];
     ensure!(old == 4 && new == 3, "{old} pages of the first incident and its re-arming, {new} of the second");
-    ensure!(of("info") > 0 && of("info") < CROWD, "{} of {CROWD} long infos are kept", of("info"));
+    ensure!(long > 0 && long < CROWD, "{long} of {CROWD} long ones are kept");
 
     // And it is read again.
     let ripcord = started(&stage, &config).await?;
@@ -379,6 +381,9 @@ async fn a_document_that_is_too_large_is_written_smaller(world: World) -> anyhow
 
 /// Long pages of little worth that wait.
 const CROWD: usize = 600;
+
+/// How their ids begin.
+const LONG_ONE: &str = "long-";
 
 /// Makes a document this large: closed incidents of before, and long pages that wait for a receiver that is gone.
 fn crowd(document: &mut Value, bytes: usize) -> anyhow::Result<()> {
@@ -398,7 +403,7 @@ fn crowd(document: &mut Value, bytes: usize) -> anyhow::Result<()> {
     let room = bytes.saturating_sub(document.to_string().len()) / CROWD;
     for n in 0..CROWD {
         let (mut notification, mut entry) = (notification.clone(), entry.clone());
-        let id = format!("long-{n:04}");
+        let id = format!("{LONG_ONE}{n:04}");
         notification["id"] = json!(id);
         notification["incident"] = json!(id);
         notification["severity"] = json!("info");
