@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::{Engine, Memory};
 use crate::http::Refusal;
+use crate::kubernetes::{ElectionEvent, LossReason};
 use crate::notify::Losses;
 use crate::state::Taken;
 use crate::telemetry;
@@ -134,5 +135,46 @@ impl Daemon {
             self.core.borrow_baselines(written);
         }
         self.dirty = true;
+    }
+
+    /// What was learned of the Lease.
+    pub(super) fn election(&mut self, event: ElectionEvent) {
+        self.dirty = true;
+        match event {
+            // A tick may have seen it first.
+            ElectionEvent::Elected => {
+                if self.role == Role::Standby {
+                    self.elected();
+                }
+            }
+            ElectionEvent::Lost(reason) => {
+                let had_it = self.role != Role::Standby;
+                self.stand_by(&reason.to_string());
+                if had_it && matches!(reason, LossReason::NotRenewed { .. }) {
+                    self.troubles.note(Kind::CutOff, &reason.to_string(), self.clock.now());
+                }
+            }
+            ElectionEvent::Holder(Some(_)) => self.in_touch(),
+            ElectionEvent::Holder(None) => {}
+            ElectionEvent::Failing(error) => {
+                telemetry::Event::LeaseFailing { error: &error }.emit();
+                if self.role == Role::Standby {
+                    let kind = if self.leader().is_none() { Kind::CutOff } else { Kind::OutOfSight };
+                    self.troubles.note(kind, &error, self.clock.now());
+                }
+            }
+            ElectionEvent::Recovered => {
+                telemetry::Event::LeaseRecovered.emit();
+                if self.leader().is_some() {
+                    self.in_touch();
+                }
+            }
+        }
+    }
+
+    /// Somebody leads, and this replica sees it.
+    fn in_touch(&mut self) {
+        self.no_longer(Kind::CutOff);
+        self.no_longer(Kind::OutOfSight);
     }
 }

@@ -10,7 +10,8 @@ use crate::telemetry;
 
 use super::notices::{self, GoesOn};
 use super::role::Role;
-use super::{Daemon, Inbox, until};
+use super::run::until;
+use super::{Daemon, Inbox};
 
 /// How long a stop takes at most. Kubernetes kills 30 s after it asked, by default.
 const GRACE: Duration = Duration::from_secs(25);
