@@ -110,6 +110,7 @@ impl<'a> Stage<'a> {
         tokio::time::sleep(away).await;
         let mut ripcord = self.start(config)?;
         ripcord.wait_ready().await?;
+        until_leads(&ripcord).await?;
         Ok(ripcord)
     }
 
@@ -197,6 +198,15 @@ pub async fn trigger(ripcord: &Ripcord, name: &str) -> anyhow::Result<Value> {
 
 pub async fn state(ripcord: &Ripcord) -> anyhow::Result<String> {
     Ok(ripcord.status().await?["guards"][0]["state"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until it has taken up what was there before, and acts.
+pub async fn until_leads(ripcord: &Ripcord) -> anyhow::Result<()> {
+    eventually(LONG, "it leads", async || {
+        let status = ripcord.status().await.map_err(|e| e.to_string())?;
+        if status["leads"] == true { Ok(()) } else { Err(status["leads"].to_string()) }
+    })
+    .await
 }
 
 pub async fn until_state(ripcord: &Ripcord, wanted: &str) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::stage::{COMPONENT, GUARD, LONG, Stage, each_once, state, until_held, until_state};
+use super::stage::{COMPONENT, GUARD, LONG, Stage, each_once, state, until_held, until_leads, until_state};
 use crate::deploy;
 use crate::stories;
 use crate::support::apiserver::rule;
@@ -188,6 +188,7 @@ async fn a_folder_that_only_reads_is_said(world: World) -> anyhow::Result<()> {
     disk.read_only(true)?;
 
     let ripcord = started(&stage, &config).await?;
+    until_leads(&ripcord).await?;
     ensure!(state(&ripcord).await? == "rolled_back", "what was there before is read");
     ensure!(incident(&ripcord).await? == first);
     until_error(&ripcord, "Read-only file system").await?;
@@ -374,6 +375,7 @@ async fn a_document_that_is_too_large_is_written_smaller(world: World) -> anyhow
 
     // And it is read again.
     let ripcord = started(&stage, &config).await?;
+    until_leads(&ripcord).await?;
     ensure!(state(&ripcord).await? == "rolled_back" && incident(&ripcord).await? == latest);
     stage.hook.back().await?;
     stage.hook.wait_for(|c| (events(c, "rollback.verified").len() == 2).then_some(()), LONG).await
