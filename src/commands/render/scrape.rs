@@ -28,6 +28,7 @@ impl Own {
     /// What the replica says that leads: another one says what it knew when it led. `labels` are those that the series has and
     /// `ripcord_leader` has not.
     pub fn leaders(&self, series: &str, labels: &str) -> String {
-        format!("{series} and ignoring ({labels}) ({} == 1)", self.all(names::LEADER))
+        // In brackets: a comparison behind it would bind to the last part.
+        format!("({series} and ignoring ({labels}) ({} == 1))", self.all(names::LEADER))
     }
 }

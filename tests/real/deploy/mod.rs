@@ -1,7 +1,8 @@
 //! `deploy/` against a real API server: what kustomize and Helm make of it is accepted whole, and a release is installed, upgraded and
-//! removed.
+//! removed. And the Dockerfile.
 
 mod helm;
+mod image;
 mod kustomize;
 mod manifests;
 mod role;
@@ -11,5 +12,5 @@ pub use role::{least_identity, least_identity_for, least_rules};
 use crate::support::Story;
 
 pub fn trials() -> Vec<Story> {
-    [role::trials(), kustomize::trials(), helm::trials()].into_iter().flatten().collect()
+    [role::trials(), kustomize::trials(), helm::trials(), image::trials()].into_iter().flatten().collect()
 }

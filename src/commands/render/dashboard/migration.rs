@@ -1,13 +1,14 @@
 //! The guarded services while their traffic moves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::config::{MetricNames, Settings, SignalKind, Step};
 use crate::engine::Measure;
 use crate::prometheus::Matcher;
 use crate::telemetry::names;
 
-use super::super::rules::{PATH_RATE, QUANTILE, SIGNAL, SUCCESS};
+use super::super::rules::{PATH_RATE, QUANTILE, SIGNAL, SUCCESS, duration};
 use super::super::scrape::Own;
 use super::CHOSEN;
 use super::panel::{Board, Kind, Panel};
@@ -26,12 +27,32 @@ pub fn board(settings: &Settings, own: &Own) -> Board {
     board
 }
 
-/// The names of all triggers that are measured so.
-fn triggers(settings: &Settings, is: impl Fn(&Measure) -> bool) -> Option<String> {
-    let all = settings.guards.iter().flat_map(|guard| &guard.engine.triggers);
-    let names: BTreeSet<&str> = all.filter(|t| is(&t.measure)).map(|t| t.name.as_str()).collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    (!names.is_empty()).then(|| Matcher::one_of("trigger", &names).to_string())
+/// Triggers of one name and one window that are measured alike.
+struct Alike {
+    /// What tells them, as Ripcord's own series are labelled: another guard may mean something else by the same name.
+    triggers: String,
+    /// What tells the recorded series whose value they are judged by.
+    judged: String,
+}
+
+/// All triggers that are measured so.
+fn alike(settings: &Settings, is: impl Fn(&Measure) -> bool) -> Vec<Alike> {
+    let mut found: BTreeMap<(&str, Duration), Vec<&str>> = BTreeMap::new();
+    for guard in &settings.guards {
+        for trigger in guard.engine.triggers.iter().filter(|trigger| is(&trigger.measure)) {
+            let window = guard.signals.get(&trigger.name).map_or(Duration::ZERO, |signal| signal.window);
+            found.entry((&trigger.name, window)).or_default().push(&guard.name);
+        }
+    }
+    let matchers = found.into_iter().map(|((name, window), guards)| {
+        let mut triggers = Matcher::one_of("trigger", &[name]).to_string();
+        if guards.len() < settings.guards.len() {
+            triggers = format!("{triggers},{}", Matcher::one_of("guard", &guards));
+        }
+        let judged = format!("{triggers},{}", Matcher::one_of("window", &[&duration(window)]));
+        Alike { triggers, judged }
+    });
+    matchers.collect()
 }
 
 /// The largest value of a gauge of Ripcord's: replicas that do not know it say NaN.
@@ -79,8 +100,8 @@ fn split(board: &mut Board, settings: &Settings, own: &Own) {
 
 fn success(board: &mut Board, settings: &Settings, own: &Own) {
     let limits = [
-        (triggers(settings, |m| matches!(m, Measure::FailureRatio)), "1 - "),
-        (triggers(settings, |m| matches!(m, Measure::Availability)), ""),
+        (alike(settings, |m| matches!(m, Measure::FailureRatio)), "1 - "),
+        (alike(settings, |m| matches!(m, Measure::Availability)), ""),
     ];
     let is_ratio = |kind: &SignalKind| {
         matches!(kind, SignalKind::ErrorRate(_) | SignalKind::Availability(_) | SignalKind::ClientErrorRate(_))
@@ -96,17 +117,17 @@ fn success(board: &mut Board, settings: &Settings, own: &Own) {
         "Good requests of all requests over each window that a trigger looks at, and the limit that holds at the present share",
     )
     .query("{{guard}} {{trigger}} {{window}}", format!("{SUCCESS}{{{CHOSEN}}}"));
-    for (matcher, from) in limits.into_iter().filter_map(|(matcher, from)| Some((matcher?, from))) {
-        let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{matcher}"));
+    for (alike, from) in limits.iter().flat_map(|(all, from)| all.iter().map(move |alike| (alike, from))) {
+        let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{}", alike.triggers));
         panel = panel.query("limit {{guard}} {{trigger}}", format!("{from}{threshold}"));
     }
     board.add(24, 9, &panel);
 }
 
 fn latency(board: &mut Board, settings: &Settings, own: &Own) {
-    let absolute = triggers(settings, |m| matches!(m, Measure::Quantile { .. }));
-    let compared = triggers(settings, |m| matches!(m, Measure::QuantileDegradation { .. }));
-    if absolute.is_none() && compared.is_none() {
+    let absolute = alike(settings, |m| matches!(m, Measure::Quantile { .. }));
+    let compared = alike(settings, |m| matches!(m, Measure::QuantileDegradation { .. }));
+    if absolute.is_empty() && compared.is_empty() {
         return;
     }
     board.row("Latency");
@@ -118,16 +139,16 @@ fn latency(board: &mut Board, settings: &Settings, own: &Own) {
     )
     .zero_based()
     .query("{{guard}} {{trigger}} {{window}} p{{quantile}}", format!("{QUANTILE}{{{CHOSEN}}}"));
-    if let Some(matcher) = absolute {
-        let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{matcher}"));
+    for Alike { triggers, .. } in absolute {
+        let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{triggers}"));
         panel = panel.query("limit {{guard}} {{trigger}}", threshold);
     }
-    if let Some(matcher) = compared {
+    for Alike { triggers, judged } in compared {
         // Degradation is now / baseline - 1, so this is the baseline that the engine compares with, whatever kind it is of.
-        let degradation = largest(own, names::TRIGGER_VALUE, &format!(",{matcher}"));
-        let longest = format!("max by (guard, trigger) ({QUANTILE}{{{CHOSEN},{matcher}}})");
-        let baseline = format!("{longest} / (1 + {degradation})");
-        let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{matcher}"));
+        let degradation = largest(own, names::TRIGGER_VALUE, &format!(",{triggers}"));
+        let now = format!("max by (guard, trigger) ({QUANTILE}{{{CHOSEN},{judged}}})");
+        let baseline = format!("{now} / (1 + {degradation})");
+        let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{triggers}"));
         panel = panel
             .query("baseline {{guard}} {{trigger}}", baseline.clone())
             .query("limit {{guard}} {{trigger}}", format!("{baseline} * (1 + {threshold})"));
@@ -177,16 +198,19 @@ fn resources(board: &mut Board, settings: &Settings, own: &Own) {
     used(board, "Control plane", "istiod, which all sidecars depend on", CONTROL_PLANE);
     let written =
         |measure: &Measure| matches!(measure, Measure::Value | Measure::ValueDegradation | Measure::ValueDrop);
-    if let Some(matcher) = triggers(settings, written) {
-        let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{matcher}"));
-        let panel = Panel::new(
+    let written = alike(settings, written);
+    if !written.is_empty() {
+        let mut panel = Panel::new(
             Kind::Curves,
             "Other signals",
             "none",
             "What the triggers on a query of their own or on throughput see",
         )
-        .query("{{guard}} {{trigger}}", format!("{SIGNAL}{{{CHOSEN}}}"))
-        .query("limit {{guard}} {{trigger}}", threshold);
+        .query("{{guard}} {{trigger}}", format!("{SIGNAL}{{{CHOSEN}}}"));
+        for Alike { triggers, .. } in written {
+            let threshold = largest(own, names::TRIGGER_THRESHOLD, &format!(",{triggers}"));
+            panel = panel.query("limit {{guard}} {{trigger}}", threshold);
+        }
         board.add(24, 8, &panel);
     }
 }

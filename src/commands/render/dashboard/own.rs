@@ -230,9 +230,11 @@ fn process(board: &mut Board, own: &Own) {
             .query("limit {{instance}}", format!("max by (instance) ({})", own.all("process_max_fds")));
     board.add(8, 8, &panel);
     let panel = Panel::new(Kind::Numbers, "Version", "none", "Of each replica")
+        .text("name")
         .query("{{version}} on {{instance}}", format!("max by (version, instance) ({})", own.all(names::BUILD_INFO)));
     board.add(12, 4, &panel);
     let panel = Panel::new(Kind::Numbers, "Configuration in use since", "dateTimeAsIso", "By replica")
+        .text("value_and_name")
         .query("{{instance}}", format!("1000 * max by (instance) ({})", own.all(names::RELOAD_TIMESTAMP)));
     board.add(12, 4, &panel);
 }

@@ -11,6 +11,14 @@ pub fn datasource() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
+/// A to Z, as Grafana names queries, and then A1 to Z1 and so on.
+fn references() -> impl Iterator<Item = String> {
+    let letters = |round: usize| {
+        ('A'..='Z').map(move |letter| if round == 0 { letter.to_string() } else { format!("{letter}{round}") })
+    };
+    (0..).flat_map(letters)
+}
+
 /// What kind of panel it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -32,6 +40,7 @@ pub struct Panel {
     steps: Vec<(Option<f64>, &'static str)>,
     mappings: Vec<(f64, &'static str, &'static str)>,
     targets: Vec<(String, String)>,
+    text: &'static str,
 }
 
 impl Panel {
@@ -46,6 +55,7 @@ impl Panel {
             steps: vec![(None, "green")],
             mappings: Vec::new(),
             targets: Vec::new(),
+            text: "auto",
         }
     }
 
@@ -79,6 +89,12 @@ impl Panel {
         self
     }
 
+    /// Numbers are shown as the names of their series alone, or with them: without, a single one is shown without.
+    pub fn text(mut self, mode: &'static str) -> Self {
+        self.text = mode;
+        self
+    }
+
     /// One more query, and how its series are called.
     pub fn query(mut self, legend: &str, expr: impl Into<String>) -> Self {
         self.targets.push((legend.to_owned(), expr.into()));
@@ -89,10 +105,10 @@ impl Panel {
         let targets: Vec<Value> = self
             .targets
             .iter()
-            .zip('A'..='Z')
-            .map(|((legend, expr), letter)| {
+            .zip(references())
+            .map(|((legend, expr), reference)| {
                 json!({
-                    "refId": letter.to_string(), "datasource": datasource(), "editorMode": "code", "expr": expr, "legendFormat": legend,
+                    "refId": reference, "datasource": datasource(), "editorMode": "code", "expr": expr, "legendFormat": legend,
                     "range": self.kind != Kind::Numbers, "instant": self.kind == Kind::Numbers,
                 })
             })
@@ -138,7 +154,7 @@ impl Panel {
             Kind::Numbers => {
                 let options = json!({
                     "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
-                    "colorMode": "value", "graphMode": "none", "justifyMode": "auto", "textMode": "auto", "orientation": "auto",
+                    "colorMode": "value", "graphMode": "none", "justifyMode": "auto", "textMode": self.text, "orientation": "auto",
                 });
                 ("stat", options)
             }

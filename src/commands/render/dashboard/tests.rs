@@ -124,3 +124,41 @@ fn every_metric_is_one_that_there_is() {
         }
     }
 }
+
+/// Two guards of which one calls by a name of everybody's what is another thing.
+const SEVERAL: &str = r#"
+prometheus: {url: "http://prometheus:9090"}
+defaults:
+  traffic: [{config_map: {namespace: x, name: "${guard}", data: {percentage: "${percentage}"}}}]
+  triggers: {latency: {signal: latency, degraded_by: 50%, baseline: {fixed: 100ms}}}
+guards:
+  a: {match: {app: a}}
+  b: {match: {app: b}}
+  c: {match: {app: c}, triggers: {latency: {signal: latency, above: 300ms}}}
+  d: {match: {app: d}, triggers: {latency: {window: 10m}}}
+receivers: {oncall: {webhook: {url: "http://alerts:8080/x"}}}
+"#;
+
+#[test]
+fn each_latency_has_the_limit_of_its_own_kind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("ripcord.yaml");
+    std::fs::write(&config, SEVERAL).expect("written");
+    let dashboard = rendered(Dashboard::Migration, config.to_str().expect("a name"));
+    let is_it = |panel: &&Value| panel["title"] == "Latency" && panel["type"] != "row";
+    let panel = panels(&dashboard).find(is_it).expect("a panel");
+    let of = |kind: &str| -> Vec<String> {
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        let named = targets.filter(|target| target["legendFormat"].as_str().is_some_and(|l| l.starts_with(kind)));
+        named
+            .filter_map(|target| Some(target["expr"].as_str()?.replace("job=\"ripcord\",guard=~\"$guard\",", "")))
+            .collect()
+    };
+    let limits = of("limit");
+    assert_eq!(limits.len(), 3, "{limits:#?}");
+    assert_eq!(limits[0], "max by (guard, trigger) (ripcord_trigger_threshold{trigger=\"latency\",guard=\"c\"})");
+    let baselines = of("baseline");
+    assert_eq!(baselines.len(), 2, "{baselines:#?}");
+    assert!(baselines[0].contains("guard=~\"a|b\",window=\"5m\""), "{baselines:#?}");
+    assert!(baselines[1].contains("guard=\"d\",window=\"10m\""), "{baselines:#?}");
+}

@@ -60,11 +60,15 @@ impl Alerts<'_> {
     }
 }
 
-/// How much a counter grew, by some labels. A series that is new counts from zero: `increase` would not see its first step.
+/// How long Prometheus may miss a series without taking it for a new one: a restart of its own, a night's trouble with the network.
+const AWAY: Duration = Duration::from_secs(6 * 3600);
+
+/// How much a counter grew, by some labels. A series that is new counts from zero: `increase` would not see its first step. It is not new
+/// because a scrape failed just so long ago.
 fn grown(series: &str, by: &str, within: Duration) -> String {
-    let within = duration(within);
+    let (within, away) = (duration(within), duration(AWAY));
     format!(
-        "sum by ({by}) (\n  ({series} unless {series} offset {within})\n  or\n  increase({series}[{within}])\n) > 0"
+        "sum by ({by}) (\n  ({series} unless max_over_time({series}[{away}] offset {within}))\n  or\n  increase({series}[{within}])\n) > 0"
     )
 }
 

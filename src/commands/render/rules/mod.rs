@@ -19,6 +19,7 @@ use super::scrape::Own;
 use rule::Group;
 
 pub use recording::{PATH_RATE, QUANTILE, SIGNAL, SUCCESS};
+pub use rule::duration;
 
 /// All rules.
 pub fn groups(settings: &Settings, own: &Own) -> Vec<Group> {

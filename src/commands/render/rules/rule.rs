@@ -47,7 +47,8 @@ pub fn yaml(groups: &[Group], indent: usize) -> String {
         for rule in &group.rules {
             let kind = if rule.alert.is_some() { "alert" } else { "record" };
             line(4, &format!("- {kind}: {}", rule.name));
-            line(6, "expr: |-");
+            // How far its lines are indented is guessed from the first one, which may be indented itself.
+            line(6, if rule.expr.starts_with(' ') { "expr: |2-" } else { "expr: |-" });
             rule.expr.lines().for_each(|text| line(8, text));
             if let Some(alert) = rule.alert.as_ref().filter(|alert| !alert.hold.is_zero()) {
                 line(6, &format!("for: {}", duration(alert.hold)));

@@ -15,7 +15,7 @@ use crate::support::World;
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, bool);
 
 /// `1x30` is a sample and 30 more, `0+10x30` grows by 10 each, `_` is none. Series have `job="ripcord"` put in.
-const CASES: [Case; 51] = [
+const CASES: [Case; 54] = [
     ("RipcordGone", &[("ripcord_build_info{instance='a'}", "1x100")], "10m", false),
     ("RipcordGone", &[("ripcord_build_info{instance='a'}", "1x30 stale")], "6m", false),
     ("RipcordGone", &[("ripcord_build_info{instance='a'}", "1x30 stale")], "8m", true),
@@ -75,6 +75,8 @@ const CASES: [Case; 51] = [
     ("RipcordNotificationsLost", &[(LOST, "_x30 1x700")], "80m", false),
     ("RipcordNotificationsLost", &[(LOST, "3x400 4x300")], "65m", false),
     ("RipcordNotificationsLost", &[(LOST, "3x400 4x300")], "70m", true),
+    // A scrape that failed so long ago makes no new series of an old one.
+    ("RipcordNotificationsLost", &[(LOST, "1x79 stale 1x700")], "80m10s", false),
     ("RipcordStateNotSaved", &[(NOT_SAVED, "_x30 1+1x100")], "10m", true),
     ("RipcordStateNotSaved", &[(NOT_SAVED, "7x200")], "20m", false),
     ("RipcordStateNotSaved", &[(NOT_SAVED, "_x30 1x200")], "8m", false),
@@ -98,6 +100,19 @@ const CASES: [Case; 51] = [
         "RipcordRollbackFailed",
         &[("ripcord_rollbacks_total{instance='a',guard='terminal',result='failed'}", "_x10 1x200")],
         "20m",
+        false,
+    ),
+    (
+        "RipcordRollbackFailed",
+        &[("ripcord_rollbacks_total{instance='a',guard='terminal',result='failed'}", "1x120 stale 1x200")],
+        "30m10s",
+        false,
+    ),
+    // Nor does an hour in which Prometheus itself was away.
+    (
+        "RipcordRollbackFailed",
+        &[("ripcord_rollbacks_total{instance='a',guard='terminal',result='failed'}", "1x30 _x360 1x200")],
+        "65m20s",
         false,
     ),
     (
@@ -146,13 +161,7 @@ pub async fn each_fires_when_it_should_and_not_otherwise(world: World) -> anyhow
     let tests: Vec<Value> = CASES
         .iter()
         .map(|(alert, series, at, fires)| {
-            let series: Vec<Value> = series
-                .iter()
-                .map(|(name, values)| {
-                    let name = name.replace('\'', "\"").replace("{", "{job=\"ripcord\",");
-                    json!({"series": name, "values": values})
-                })
-                .collect();
+            let series = input(series);
             let expected = if *fires { json!([{"labels": "{}", "value": 1}]) } else { json!([]) };
             json!({
                 "name": format!("{alert} at {at}: {series:?}"), "interval": "10s", "input_series": series,
@@ -164,6 +173,64 @@ pub async fn each_fires_when_it_should_and_not_otherwise(world: World) -> anyhow
         .collect();
     let file = json!({"rule_files": ["rules.yaml"], "evaluation_interval": "10s", "tests": tests});
     world.write("tests.json", &file.to_string())?;
+    promtool(&world, &["test", "rules", "tests.json"])
+}
+
+/// Series as promtool has them.
+fn input(series: &[(&str, &str)]) -> Vec<Value> {
+    let of = |(name, values): &(&str, &str)| {
+        let name = name.replace('\'', "\"").replace("{", "{job=\"ripcord\",");
+        json!({"series": name, "values": values})
+    };
+    series.iter().map(of).collect()
+}
+
+/// A panel, the beginning of the legend of one of its queries, series, and what it shows of them after five minutes.
+type Shown = (&'static str, &'static str, &'static [(&'static str, &'static str)], f64);
+
+const SHOWN: [Shown; 5] = [
+    ("Rollbacks that would fail", "guards", &[LEADS, (READY, "0x200")], 1.0),
+    ("Rollbacks that would fail", "guards", &[LEADS, (READY, "1x200")], 0.0),
+    ("Rollbacks that would fail", "guards", &[(LEADS.0, "0x200"), (READY, "0x200")], 0.0),
+    // The baseline is 120 ms, whatever the short window says.
+    ("Latency", "baseline", &[SHORT, LONG, DEGRADED, LIMIT], 0.12),
+    ("Latency", "limit", &[SHORT, LONG, DEGRADED, LIMIT], 0.18),
+];
+
+const SHORT: (&str, &str) = (
+    "guard_trigger:request_duration_seconds:quantile{guard='terminal',trigger='latency',window='1m',quantile='0.95'}",
+    "0.3x200",
+);
+const LONG: (&str, &str) = (
+    "guard_trigger:request_duration_seconds:quantile{guard='terminal',trigger='latency',window='5m',quantile='0.95'}",
+    "0.15x200",
+);
+const DEGRADED: (&str, &str) = ("ripcord_trigger_value{instance='a',guard='terminal',trigger='latency'}", "0.25x200");
+const LIMIT: (&str, &str) = ("ripcord_trigger_threshold{instance='a',guard='terminal',trigger='latency'}", "0.5x200");
+
+pub async fn panels_show_what_they_say(world: World) -> anyhow::Result<()> {
+    let preset = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/ripcord.yaml");
+    let mut queries = BTreeMap::new();
+    for which in ["migration", "ripcord"] {
+        let dashboard: Value = serde_json::from_str(&render(&world, &["dashboard", which], &[&preset]).await?)?;
+        for panel in dashboard["panels"].as_array().context("panels")? {
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                let text = |of: &Value| of.as_str().unwrap_or_default().to_owned();
+                let legend = text(&target["legendFormat"]).split(' ').next().unwrap_or_default().to_owned();
+                queries.insert((text(&panel["title"]), legend), text(&target["expr"]).replace("$guard", ".+"));
+            }
+        }
+    }
+    let mut tests = Vec::new();
+    for (panel, legend, series, wanted) in SHOWN {
+        let query = queries.get(&(panel.to_owned(), legend.to_owned()));
+        let query = query.with_context(|| format!("{panel} has no {legend}"))?;
+        tests.push(json!({
+            "name": format!("{panel}, {legend}: {series:?}"), "interval": "10s", "input_series": input(series),
+            "promql_expr_test": [{"expr": format!("sum({query})"), "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": wanted}]}],
+        }));
+    }
+    world.write("tests.json", &json!({"tests": tests, "evaluation_interval": "10s"}).to_string())?;
     promtool(&world, &["test", "rules", "tests.json"])
 }
 

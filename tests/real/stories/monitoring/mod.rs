@@ -23,12 +23,13 @@ use crate::support::prometheus::Prometheus;
 use crate::support::proxy::Fault;
 use crate::support::ripcord::{Ripcord, run_to_end};
 use crate::support::{Story, World, eventually};
-use alerts::each_fires_when_it_should_and_not_otherwise;
+use alerts::{each_fires_when_it_should_and_not_otherwise, panels_show_what_they_say};
 use panels::every_query_of_every_panel_answers;
 
 pub fn trials() -> Vec<Story> {
     stories![
         each_fires_when_it_should_and_not_otherwise,
+        panels_show_what_they_say,
         alerts_fire_when_ripcord_is_in_trouble,
         every_query_of_every_panel_answers,
     ]
