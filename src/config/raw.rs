@@ -337,7 +337,7 @@ shape! {
         email: Email,
         /// what it gets; all conditions must hold
         events: Events,
-        /// what it is told in; see below
+        /// the language of its texts for people, in every format; see below
         language: String,
         /// the time of a day in which only what is critical is told
         quiet: Quiet,

@@ -7,7 +7,7 @@ use super::action::{Notification, TriggerFacts};
 /// A language that people are told in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Language {
-    /// English: what machines, logs and timelines have, and everybody who says nothing.
+    /// English: what logs, timelines and the API have, and everybody who says nothing.
     #[default]
     English,
     /// Chinese, in simplified characters.
@@ -77,9 +77,30 @@ impl Sentence {
         Self { english: say(Language::English), chinese: say(Language::Chinese) }
     }
 
+    /// It in this language.
+    pub fn in_language(&self, language: Language) -> &str {
+        match language {
+            Language::English => &self.english,
+            Language::Chinese => &self.chinese,
+        }
+    }
+
     /// There is nothing to do.
     pub fn nothing_to_do() -> Self {
         Self { english: "Nothing.".to_owned(), chinese: "无需处理。".to_owned() }
+    }
+}
+
+/// What others said, an error say, is the same in every language.
+impl From<String> for Sentence {
+    fn from(text: String) -> Self {
+        Self { english: text.clone(), chinese: text }
+    }
+}
+
+impl From<&str> for Sentence {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
     }
 }
 
@@ -114,6 +135,25 @@ impl Notification {
         let trigger = self.trigger.as_ref()?;
         let chinese = self.in_chinese(language).and_then(|chinese| chinese.trigger.clone());
         Some(chinese.unwrap_or_else(|| trigger.words()))
+    }
+
+    /// The same with every text that is written for people in this language; in English as above. What programs go by stays: names, events,
+    /// numbers, and what others said.
+    pub fn with_texts_in(&self, language: Language) -> Self {
+        let mut told = Self { chinese: None, ..self.clone() };
+        if self.in_chinese(language).is_none() {
+            return told;
+        }
+        self.summary_in(language).clone_into(&mut told.summary);
+        self.advice_in(language).clone_into(&mut told.advice);
+        if let (Some(opening), Some(summary)) = (&mut told.opening, self.opening_in(language)) {
+            summary.clone_into(&mut opening.summary);
+        }
+        if let (Some(facts), Some(words)) = (&mut told.trigger, self.trigger_in(language)) {
+            (facts.text, facts.threshold_text) = (words.text, words.threshold_text);
+            facts.baseline_source = words.baseline_source;
+        }
+        told
     }
 
     /// The language that it is told in to somebody who wants this one.

@@ -198,12 +198,11 @@ mod tests {
             let text = serde_json::to_string(&before).unwrap();
             let after: Contents = serde_json::from_str(&text).unwrap();
             let read = &after.entries[0].notification;
-            assert_eq!(generic::body(read, &addresses()), generic::body(&n, &addresses()), "{value}");
-            assert_eq!(
-                pagerduty::body(read, &addresses(), Language::English),
-                pagerduty::body(&n, &addresses(), Language::English),
-                "{value}"
-            );
+            for body in [generic::body, pagerduty::body] {
+                let (before, after) =
+                    (body(&n, &addresses(), Language::English), body(read, &addresses(), Language::English));
+                assert_eq!(after, before, "{value}");
+            }
         }
     }
 

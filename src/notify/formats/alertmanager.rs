@@ -226,10 +226,10 @@ fn annotations(notification: &Notification, addresses: &Addresses, language: Lan
     say("summary", &message::lead(notification, language));
     say("description", notification.advice_in(language));
     say("event", notification.event.as_str());
-    if let Some(trigger) = &notification.trigger {
-        say("trigger", &trigger.name);
-        say("value", &trigger.text);
-        say("threshold", &trigger.threshold_text);
+    if let (Some(facts), Some(words)) = (&notification.trigger, notification.trigger_in(language)) {
+        say("trigger", &facts.name);
+        say("value", &words.text);
+        say("threshold", &words.threshold_text);
     }
     if let Some(error) = notification.rollback.as_ref().and_then(|r| r.error.as_ref()) {
         say("error", error);

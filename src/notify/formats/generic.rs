@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::engine::Notification;
+use crate::engine::{Language, Notification};
 use crate::notify::addresses::{Addresses, NotificationLinks};
 
 /// The version of the format. Fields may be added to it; one that changes or goes makes a new version.
@@ -17,24 +17,30 @@ struct Body<'a> {
     links: NotificationLinks,
 }
 
-/// The body as it is sent: the notification's own fields, `version` and `links`. Its time is cut to whole seconds.
-pub(in crate::notify) fn body(notification: &Notification, addresses: &Addresses) -> Vec<u8> {
-    with_body(notification, addresses, |body| serde_json::to_vec(body))
+/// The body as it is sent: the notification's own fields, `version` and `links`. Its time is cut to whole seconds. The texts for people are
+/// in the receiver's language; everything that a program goes by is the same in all.
+pub(in crate::notify) fn body(notification: &Notification, addresses: &Addresses, language: Language) -> Vec<u8> {
+    with_body(notification, addresses, language, |body| serde_json::to_vec(body))
 }
 
 /// The same as a value, to be put into another format.
-pub(in crate::notify) fn value(notification: &Notification, addresses: &Addresses) -> serde_json::Value {
-    with_body(notification, addresses, |body| serde_json::to_value(body))
+pub(in crate::notify) fn value(
+    notification: &Notification,
+    addresses: &Addresses,
+    language: Language,
+) -> serde_json::Value {
+    with_body(notification, addresses, language, |body| serde_json::to_value(body))
 }
 
 fn with_body<T>(
     notification: &Notification,
     addresses: &Addresses,
+    language: Language,
     write: impl FnOnce(&Body<'_>) -> serde_json::Result<T>,
 ) -> T {
     let links = addresses.of(notification);
-    // Machines read it: it is in English, whatever people are told in.
-    let notification = Notification { time: whole_seconds(notification.time), chinese: None, ..notification.clone() };
+    let time = whole_seconds(notification.time);
+    let notification = Notification { time, ..notification.with_texts_in(language) };
     write(&Body { version: VERSION, notification: &notification, links })
         .expect("a notification is text, numbers and maps with text as keys")
 }
@@ -49,6 +55,7 @@ mod tests {
     use serde_json::json;
 
     use super::{body, value};
+    use crate::engine::{Chinese, Language, Opening, Severity, TriggerWords};
     use crate::notify::testing::{addresses, notification};
 
     #[test]
@@ -77,8 +84,40 @@ mod tests {
             },
             "links": {"status": "https://ripcord.example/", "runbook": "https://runbooks.example/terminal", "dashboard": "https://grafana.example/d/ripcord?var-guard=terminal"},
         });
-        assert_eq!(value(&n, &addresses()), expected);
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body(&n, &addresses())).unwrap(), expected);
+        let english = Language::English;
+        assert_eq!(value(&n, &addresses(), english), expected);
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body(&n, &addresses(), english)).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_what_people_read_is_in_the_receivers_language() {
+        let mut n = notification("n1");
+        let opening = "terminal: error rate 3.1 % (limit 1 %) for 5m0s, rolling back 25 % -> 0 %";
+        n.opening = Some(Opening { severity: Severity::Critical, summary: opening.to_owned() });
+        n.trigger.as_mut().unwrap().baseline_source = Some("a day ago".to_owned());
+        let english = value(&n, &addresses(), Language::English);
+        assert_eq!(value(&n, &addresses(), Language::Chinese), english, "it was made before somebody wanted Chinese");
+
+        let words = TriggerWords {
+            label: "错误率".to_owned(),
+            text: "3.1 %（31/1000 个请求失败）".to_owned(),
+            threshold_text: "1 %".to_owned(),
+            baseline_source: Some("一天前".to_owned()),
+        };
+        n.chinese = Some(Box::new(Chinese {
+            summary: "terminal：已回滚 25 % -> 0 %".to_owned(),
+            advice: "等待验证结果。".to_owned(),
+            opening: Some("terminal：错误率 3.1 %（阈值 1 %）".to_owned()),
+            trigger: Some(words),
+        }));
+        assert_eq!(value(&n, &addresses(), Language::English), english, "another receiver wants English");
+        let mut expected = english;
+        expected["summary"] = "terminal：已回滚 25 % -> 0 %".into();
+        expected["advice"] = "等待验证结果。".into();
+        expected["opening"]["summary"] = "terminal：错误率 3.1 %（阈值 1 %）".into();
+        expected["trigger"]["text"] = "3.1 %（31/1000 个请求失败）".into();
+        expected["trigger"]["baseline_source"] = "一天前".into();
+        assert_eq!(value(&n, &addresses(), Language::Chinese), expected);
     }
 
     #[test]
@@ -89,7 +128,7 @@ mod tests {
         n.trigger = None;
         n.rollback = None;
         n.guards = vec!["a".to_owned(), "b".to_owned()];
-        let body = value(&n, &addresses());
+        let body = value(&n, &addresses(), Language::English);
         for key in ["guard", "incident", "trigger", "rollback"] {
             assert!(body[key].is_null() && body.as_object().unwrap().contains_key(key), "{key}");
         }

@@ -50,7 +50,7 @@ pub(super) fn body(
         serde_json::to_vec(&message).expect("a JSON value can be written")
     };
     Ok(match settings.format {
-        WebhookFormat::Generic => generic::body(notification, addresses),
+        WebhookFormat::Generic => generic::body(notification, addresses, language),
         WebhookFormat::Pagerduty => pagerduty::body(notification, addresses, language),
         WebhookFormat::Slack => chat(slack::message),
         WebhookFormat::Feishu => chat(feishu::message),

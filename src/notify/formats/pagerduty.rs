@@ -38,7 +38,7 @@ fn dedup_key(notification: &Notification) -> String {
 
 /// The body, less the routing key.
 pub(in crate::notify) fn body(notification: &Notification, addresses: &Addresses, language: Language) -> Vec<u8> {
-    let full = event(notification, addresses, language, generic::value(notification, addresses));
+    let full = event(notification, addresses, language, generic::value(notification, addresses, language));
     if full.len() <= MAX_BODY {
         return full;
     }
@@ -74,9 +74,8 @@ fn event(notification: &Notification, addresses: &Addresses, language: Language,
         if let Some(status) = &links.status {
             event.insert("client_url".to_owned(), status.as_str().into());
         }
-        let shown = [("Runbook", links.runbook), ("Status", links.status), ("Dashboard", links.dashboard)];
-        let shown: Vec<Value> =
-            shown.into_iter().filter_map(|(text, href)| href.map(|href| json!({"href": href, "text": text}))).collect();
+        let shown = message::named_links(links, notification.told_in(language));
+        let shown: Vec<Value> = shown.into_iter().map(|(text, href)| json!({"href": href, "text": text})).collect();
         if !shown.is_empty() {
             event.insert("links".to_owned(), shown.into());
         }
@@ -118,14 +117,14 @@ mod tests {
             "dedup_key": "terminal-20260102T030405Z",
             "payload": {
                 "summary": n.summary, "source": "terminal", "severity": "critical", "timestamp": "2026-01-02T03:04:05Z",
-                "component": "terminal", "class": "error_rate", "custom_details": generic::value(&n, &addresses()),
+                "component": "terminal", "class": "error_rate", "custom_details": generic::value(&n, &addresses(), Language::English),
             },
             "client": "Ripcord",
             "client_url": "https://ripcord.example/",
             "links": [
                 {"href": "https://runbooks.example/terminal", "text": "Runbook"},
-                {"href": "https://ripcord.example/", "text": "Status"},
                 {"href": "https://grafana.example/d/ripcord?var-guard=terminal", "text": "Dashboard"},
+                {"href": "https://ripcord.example/", "text": "Status"},
             ],
         });
         assert_eq!(parsed(&n), expected);

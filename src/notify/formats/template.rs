@@ -56,7 +56,7 @@ impl BodyTemplate {
         addresses: &Addresses,
         language: Language,
     ) -> Result<String, String> {
-        let mut context = generic::value(notification, addresses);
+        let mut context = generic::value(notification, addresses, language);
         let words = message::compose(notification, addresses, language);
         context["subject"] = words.subject.into();
         context["text"] = words.text.into();

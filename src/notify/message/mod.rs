@@ -17,7 +17,7 @@ use crate::engine::{
     Event, Language, Next, Notification, RollbackFacts, Severity, StepReport, StepResult, TriggerWords,
 };
 
-use super::addresses::Addresses;
+use super::addresses::{Addresses, NotificationLinks};
 use super::html;
 use super::text::{clip, single_line};
 
@@ -236,8 +236,7 @@ pub(super) fn content(notification: &Notification, addresses: &Addresses, langua
     ids.extend(notification.guard.iter().map(|g| (Label::Guard, line(g))));
     ids.extend(notification.incident.iter().map(|i| (Label::Incident, line(i))));
     ids.push((Label::Notification, line(&notification.id)));
-    let links = addresses.of(notification);
-    let links = [(Label::Runbook, links.runbook), (Label::Dashboard, links.dashboard), (Label::Status, links.status)];
+    let links = named_links(addresses.of(notification), language);
     let tone = Tone::of(notification);
     Content {
         language,
@@ -245,9 +244,16 @@ pub(super) fn content(notification: &Notification, addresses: &Addresses, langua
         severity: say.severity(tone).to_owned(),
         lead: clip(&lead(notification, language), MAX_LINE),
         sections,
-        links: links.into_iter().filter_map(|(name, link)| link.map(|link| (say.label(name), line(&link)))).collect(),
+        links: links.into_iter().map(|(name, link)| (name, line(&link))).collect(),
         ids: ids.into_iter().map(|(name, value)| (say.label(name), value)).collect(),
     }
+}
+
+/// The addresses that there are, each with what it is called.
+pub(super) fn named_links(links: NotificationLinks, language: Language) -> Vec<(&'static str, String)> {
+    let say = words(language);
+    let links = [(Label::Runbook, links.runbook), (Label::Dashboard, links.dashboard), (Label::Status, links.status)];
+    links.into_iter().filter_map(|(name, link)| Some((say.label(name), link?))).collect()
 }
 
 /// The words of a language besides those that a notification brings with it.
