@@ -108,7 +108,7 @@ impl Daemon {
         let again = tried.unreachable.iter().filter(|(name, _)| self.unreachable.contains(name));
         let errors: Vec<String> = again.map(|(name, error)| format!("{name}: {error}")).collect();
         if !errors.is_empty() {
-            self.troubles.note(Kind::NotReached, &errors.join("; "), self.clock.now());
+            self.troubles.note(Kind::NotReached, errors.join("; "), self.clock.now());
         } else if tried.unreachable.is_empty() {
             self.no_longer(Kind::NotReached);
         }

@@ -48,7 +48,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::config::{Finding, Settings};
-use crate::engine::{Engine, GuardState, Input, Watched};
+use crate::engine::{Engine, GuardState, Input, Sentence, Watched};
 use crate::http::{Curves, Request, Snapshot};
 use crate::kubernetes::{Cluster, ElectionEvent, Leadership};
 use crate::notify::{DeliveryEvent, Losses, Outbox};
@@ -115,7 +115,7 @@ struct Daemon {
     elects: bool,
     keeper: Option<Keeper>,
     /// Where the state is, for people.
-    place: Option<String>,
+    place: Option<Sentence>,
     /// What the leader has written, on a standby.
     written_by_the_leader: Option<Engine>,
     saved_at: Option<Timestamp>,

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::engine::{Event, Language, Notification, Sentence, Severity};
+use crate::state::Unreadable;
 
 /// Guards that the first notification names.
 const NAMED_GUARDS: usize = 10;
@@ -126,25 +127,38 @@ pub enum GoesOn {
 }
 
 /// The state could not be used.
-pub fn set_aside(why: &str, place: &str, aside: &Result<String, String>, now: Timestamp) -> Notification {
-    let summary = Sentence::of(|language| match (language, aside) {
-        (Language::English, Ok(to)) => {
-            format!("Ripcord begins with an empty memory: {place} cannot be used, {why}; it is kept in {to}")
-        }
-        (Language::English, Err(error)) => {
-            format!("Ripcord begins with an empty memory: {place} cannot be used, {why}; it could not be kept: {error}")
-        }
-        (Language::Chinese, Ok(to)) => format!("Ripcord 以空白状态启动：{place} 无法使用，{why}；原内容保存在 {to}"),
-        (Language::Chinese, Err(error)) => {
-            format!("Ripcord 以空白状态启动：{place} 无法使用，{why}；原内容未能保存：{error}")
+pub fn set_aside(why: &Unreadable, place: &Sentence, aside: &Result<String, String>, now: Timestamp) -> Notification {
+    let why = why.in_words();
+    let summary = Sentence::of(|language| {
+        let (why, place) = (why.in_language(language), place.in_language(language));
+        match (language, aside) {
+            (Language::English, Ok(to)) => {
+                format!(
+                    "Ripcord starts WITHOUT its memory: {place} cannot be used, {why}; what it held is kept in {to}"
+                )
+            }
+            (Language::English, Err(error)) => format!(
+                "Ripcord starts WITHOUT its memory: {place} cannot be used, {why}; what it held could not be kept: {error}"
+            ),
+            (Language::Chinese, Ok(to)) => {
+                format!("Ripcord 丢失了之前的状态，从空白开始：{place} 无法使用，{why}；原内容已另存到 {to}")
+            }
+            (Language::Chinese, Err(error)) => {
+                format!("Ripcord 丢失了之前的状态，从空白开始：{place} 无法使用，{why}；原内容未能另存：{error}")
+            }
         }
     });
-    let advice = Sentence::of(|language| match language {
+    let advice = Sentence::of(|language| {
+        match language {
         Language::English => {
-            "Look at the guards: latches, pauses and rollbacks under way are forgotten, and pages that waited are lost."
+            "Check the share of every guard now. Latches, pauses and rollbacks under way are forgotten: a guard that was rolled back can roll \
+             back again, and pages that waited are lost."
                 .to_owned()
         }
-        Language::Chinese => "请检查各守护：锁定、暂停和进行中的回滚都已丢失，等待发送的通知也丢了。".to_owned(),
+        Language::Chinese => {
+            "请马上检查各守护的流量比例。锁定、暂停和进行中的回滚都已丢失：回滚过的守护可能再次回滚；尚未送达的通知也已丢失。".to_owned()
+        }
+    }
     });
     notice(Event::WatchdogNotReady, Severity::Critical, summary, advice, now)
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::Links;
+use crate::config::{Links, ObjectName, StatePlace};
 use crate::engine::tests::scenario::{Scenario, error_rate, guard, memory, plain, seconds, settings};
 use crate::engine::{
     BaselineSource, Event, Language, Levels, Measure, Notification, Settings, TriggerAction, TriggerSettings,
 };
 use crate::notify::{Addresses, DeliveryEvent, Losses, message};
+use crate::state::{self, Unreadable};
 
 use super::notices::{self, GoesOn};
 use super::trouble::{Kind, Troubles};
@@ -103,6 +104,10 @@ fn of_daemon() -> Vec<Story> {
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let many = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+    let damaged = Unreadable::Damaged("E1".to_owned());
+    let file = state::name(&StatePlace::File("/var/lib/ripcord/state.json".into()));
+    let object = ObjectName { namespace: "sealos-system".to_owned(), name: "ripcord-state".to_owned() };
+    let config_map = state::name(&StatePlace::ConfigMap(object));
     let mut stories: Vec<Story> = vec![
         (
             "it starts",
@@ -121,8 +126,8 @@ fn of_daemon() -> Vec<Story> {
         (
             "the state cannot be used",
             vec![
-                notices::set_aside("E1", "the file state.json", &Ok("state.json.damaged".to_owned()), now),
-                notices::set_aside("E1", "the file state.json", &Err("E2".to_owned()), now),
+                notices::set_aside(&damaged, &file, &Ok("state.json.damaged".to_owned()), now),
+                notices::set_aside(&Unreadable::Newer(7), &config_map, &Err("E2".to_owned()), now),
             ],
         ),
     ];

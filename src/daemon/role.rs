@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::{Engine, Memory};
+use crate::engine::{Engine, Language, Memory, Sentence};
 use crate::http::Refusal;
 use crate::kubernetes::{ElectionEvent, LossReason};
 use crate::notify::Losses;
@@ -46,11 +46,21 @@ impl Daemon {
                 self.role = Role::TakingUp;
                 keeper.take_up();
                 // Over as soon as it is read. A place that hangs says nothing of itself.
-                let error = format!("{} does not answer", self.place.as_deref().unwrap_or("its place"));
-                self.troubles.note(Kind::NotRead, &error, self.clock.now());
+                self.troubles.note(Kind::NotRead, self.place_hangs(), self.clock.now());
             }
             None => self.lead(Taken::default()),
         }
+    }
+
+    /// What is said of a place that hangs, which says nothing of itself.
+    pub(super) fn place_hangs(&self) -> Sentence {
+        Sentence::of(|language| {
+            let place = self.place.as_ref().map(|place| place.in_language(language));
+            match language {
+                Language::English => format!("{} does not answer", place.unwrap_or("its place")),
+                Language::Chinese => format!("{} 没有响应", place.unwrap_or("存放状态的地方")),
+            }
+        })
     }
 
     /// Another leads, or nobody: what this replica had in hand is that one's now.
@@ -106,9 +116,9 @@ impl Daemon {
             telemetry::Event::Restored { incidents, pages }.emit();
         }
         if let Some((why, aside)) = taken.set_aside {
-            let place = self.place.clone().unwrap_or_default();
+            let place = self.place.clone().unwrap_or_else(|| "".into());
             telemetry::Event::SetAside { reason: &why.to_string(), to: aside.as_deref().unwrap_or("nowhere") }.emit();
-            self.tell(&notices::set_aside(&why.to_string(), &place, &aside, now));
+            self.tell(&notices::set_aside(&why, &place, &aside, now));
         }
         for kind in [Kind::NotRead, Kind::CutOff, Kind::OutOfSight] {
             self.no_longer(kind);
@@ -151,7 +161,7 @@ impl Daemon {
                 let had_it = self.role != Role::Standby;
                 self.stand_by(&reason.to_string());
                 if had_it && matches!(reason, LossReason::NotRenewed { .. }) {
-                    self.troubles.note(Kind::CutOff, &reason.to_string(), self.clock.now());
+                    self.troubles.note(Kind::CutOff, reason.in_words(), self.clock.now());
                 }
             }
             ElectionEvent::Holder(Some(_)) => self.in_touch(),
@@ -160,7 +170,7 @@ impl Daemon {
                 telemetry::Event::LeaseFailing { error: &error }.emit();
                 if self.role == Role::Standby {
                     let kind = if self.leader().is_none() { Kind::CutOff } else { Kind::OutOfSight };
-                    self.troubles.note(kind, &error, self.clock.now());
+                    self.troubles.note(kind, error, self.clock.now());
                 }
             }
             ElectionEvent::Recovered => {

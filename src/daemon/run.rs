@@ -11,10 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Finding, ObjectName, Settings, StatePlace};
+use crate::engine::Sentence;
 use crate::http::{self, Curves, Snapshot};
 use crate::kubernetes::{Cluster, Election, Kind as ObjectKind, Leadership, LeaseSettings, ObjectRef, election};
 use crate::notify::{Addresses, Losses, Outbox};
-use crate::state::{ConfigMapPlace, FilePlace, Keeper, Place, Report};
+use crate::state::{self, ConfigMapPlace, FilePlace, Keeper, Report};
 use crate::telemetry;
 
 use super::changes::Changes;
@@ -214,21 +215,13 @@ fn keep(
     cluster: &Cluster,
     dry_run: bool,
     reports: mpsc::UnboundedSender<Report>,
-) -> anyhow::Result<Option<(Keeper, String)>> {
-    Ok(match &settings.state {
-        _ if dry_run => None,
-        None => None,
-        Some(StatePlace::File(path)) => {
-            let place = FilePlace::open(path).context("cannot run")?;
-            let name = place.name();
-            Some((Keeper::start(place, reports), name))
-        }
-        Some(StatePlace::ConfigMap(object)) => {
-            let place = ConfigMapPlace::new(cluster.clone(), object);
-            let name = place.name();
-            Some((Keeper::start(place, reports), name))
-        }
-    })
+) -> anyhow::Result<Option<(Keeper, Sentence)>> {
+    let Some(place) = settings.state.as_ref().filter(|_| !dry_run) else { return Ok(None) };
+    let keeper = match place {
+        StatePlace::File(path) => Keeper::start(FilePlace::open(path).context("cannot run")?, reports),
+        StatePlace::ConfigMap(object) => Keeper::start(ConfigMapPlace::new(cluster.clone(), object), reports),
+    };
+    Ok(Some((keeper, state::name(place))))
 }
 
 /// Waits until then, or for ever.

@@ -1,6 +1,7 @@
 //! What is wrong with Ripcord itself: told once when it lasts, and once when it is over.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -34,7 +35,7 @@ pub struct Troubles {
 #[derive(Debug)]
 struct Trouble {
     since: Timestamp,
-    error: String,
+    error: Sentence,
     told: bool,
 }
 
@@ -71,9 +72,9 @@ impl Kind {
         }
     }
 
-    fn summary(self, error: &str) -> Sentence {
-        Sentence::of(|language| match language {
-            Language::English => match self {
+    fn summary(self, error: &Sentence) -> Sentence {
+        Sentence::of(|language| match (language, error.in_language(language)) {
+            (Language::English, error) => match self {
                 Self::NotSaved => format!("Ripcord cannot save its state: {error}"),
                 Self::NotRead => {
                     format!("Ripcord cannot read its state, and rolls nothing back until it can: {error}")
@@ -84,7 +85,7 @@ impl Kind {
                     format!("a replica of Ripcord cannot see whether the leader still leads: {error}")
                 }
             },
-            Language::Chinese => match self {
+            (Language::Chinese, error) => match self {
                 Self::NotSaved => format!("Ripcord 无法保存状态：{error}"),
                 Self::NotRead => format!("Ripcord 无法读取状态，读到之前不会回滚：{error}"),
                 Self::CutOff => format!("Ripcord 无法成为 leader，有副本成为 leader 之前不会回滚：{error}"),
@@ -148,10 +149,14 @@ impl Kind {
 
 impl Troubles {
     /// Something is wrong, now and maybe for long.
-    pub fn note(&mut self, kind: Kind, error: &str, now: Timestamp) {
-        let trouble =
-            self.present.entry(kind).or_insert_with(|| Trouble { since: now, error: String::new(), told: false });
-        error.clone_into(&mut trouble.error);
+    pub fn note(&mut self, kind: Kind, error: impl Into<Sentence>, now: Timestamp) {
+        let error = error.into();
+        match self.present.entry(kind) {
+            Entry::Occupied(mut trouble) => trouble.get_mut().error = error,
+            Entry::Vacant(none) => {
+                none.insert(Trouble { since: now, error, told: false });
+            }
+        }
     }
 
     /// It is over. The notification is for whom it was told.

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use crate::engine::Language;
 use crate::state::Report;
 use crate::telemetry;
 
@@ -31,9 +32,10 @@ impl Daemon {
             }
             Report::NotTaken { error } => {
                 if self.role == Role::TakingUp {
-                    telemetry::Event::NotRestored { error: &error }.emit();
-                    self.troubles.note(Kind::NotRead, &error, now);
-                    self.state_error = Some(error);
+                    let english = error.in_language(Language::English).to_owned();
+                    telemetry::Event::NotRestored { error: &english }.emit();
+                    self.troubles.note(Kind::NotRead, error, now);
+                    self.state_error = Some(english);
                 }
             }
             Report::Seen(document) => {
@@ -57,7 +59,7 @@ impl Daemon {
             Report::Failed { ticket, error } => {
                 telemetry::Event::NotJournalled { error: &error }.emit();
                 if self.role == Role::Leading {
-                    self.troubles.note(Kind::NotSaved, &error, now);
+                    self.troubles.note(Kind::NotSaved, error.as_str(), now);
                     self.state_error = Some(error);
                     let effects = self.core.settled(ticket, &self.outbox);
                     self.carry_out(effects);
@@ -86,8 +88,7 @@ impl Daemon {
         let effects = self.core.out_of_patience(Instant::now(), &self.outbox);
         self.carry_out(effects);
         // A place that hangs says nothing of itself.
-        let error = format!("{} does not answer", self.place.as_deref().unwrap_or("its place"));
-        self.troubles.note(Kind::NotSaved, &error, self.clock.now());
+        self.troubles.note(Kind::NotSaved, self.place_hangs(), self.clock.now());
         self.dirty = true;
     }
 }

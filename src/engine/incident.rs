@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Event, Next, Notification, Opening, RollbackFacts, Severity, TriggerFacts};
-use super::input::{Drift, SavedObject, StepReport, StepResult};
+use super::drift::Drift;
+use super::input::{SavedObject, StepReport, StepResult};
 use super::language::{Language, TriggerWords};
 use super::telling::{self, Facts, Movement, Said, Words};
 use super::words;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
+use super::drift::Drift;
 use super::recorded::Measurement;
 
 /// Everything that can happen to the engine. The set is closed: what is not here cannot influence a decision.
@@ -106,17 +107,6 @@ pub enum Evidence {
     },
     /// Any other number.
     Value(f64),
-}
-
-/// A change that is not there any more, as a step's object shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drift {
-    /// The step, as `deployment_env sealos-system/terminal-controller`.
-    pub step: String,
-    /// What is there instead: `ISTIO_PERCENTAGE is 25, not 0`.
-    pub what: String,
-    /// Who set it, as the cluster records its writers (field managers); absent when it does not say.
-    pub who: Option<String>,
 }
 
 /// An object as it was before a change.

@@ -1,7 +1,7 @@
 //! The engine decides. It is pure and synchronous: inputs and the time go in, actions come out. No clock, no I/O, no randomness, no
 //! log; it imports nothing of ours outside itself. What cannot be told from this folder is not policy.
 //!
-//! - `input`: what it is told; `action`: what it asks for; `settings`: what it must know of the configuration
+//! - `input`: what it is told, with `drift`: what of a change is not there any more; `action`: what it asks for; `settings`: what it must know of the configuration
 //! - `trigger`: from a reading to a verdict, and the held clock; `assessment`: a verdict with its reasons; `low_traffic` and `baseline`: the formulas behind it
 //! - `guard`: the states of one guard; `incident`: its stories and their pages; `blindness`: what cannot be seen
 //! - `language`: the languages that people are told in
@@ -14,6 +14,7 @@ mod ageing;
 mod assessment;
 mod baseline;
 mod blindness;
+mod drift;
 mod fingerprint;
 mod guard;
 mod incident;
@@ -37,11 +38,12 @@ use jiff::Timestamp;
 pub use action::{
     Action, ChangeOrder, Event, Next, Notification, Opening, Record, RollbackFacts, Severity, TriggerFacts, Withheld,
 };
+pub use drift::{Difference, Differences, Drift, Held};
 pub use guard::{GuardState, Watched};
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};
 pub use input::{
-    Burn, ChangeReport, Command, Drift, Evidence, Input, Name, NewBaseline, Observation, Problem, Progress,
-    ReadinessReport, Reading, SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
+    Burn, ChangeReport, Command, Evidence, Input, Name, NewBaseline, Observation, Problem, Progress, ReadinessReport,
+    Reading, SavedObject, StepReport, StepResult, Tick, TickKind, Unknown,
 };
 pub use language::{Chinese, Language, Sentence, TriggerWords};
 pub use low_traffic::{needed_for_quantile, needed_for_ratio};

@@ -7,11 +7,11 @@ use kube::api::Patch;
 use serde_json::json;
 
 use crate::config::ConfigMap;
-use crate::engine::StepResult;
+use crate::engine::{Difference, Held, StepResult};
 
 use super::change::How;
 use super::cluster::Cluster;
-use super::drift::Difference;
+use super::drift::Undone;
 use super::error::CallError;
 use super::object::{Kind, ObjectRef};
 use super::step::{self, Done, StepError};
@@ -95,7 +95,7 @@ impl<'a> Change<'a> {
     fn check(&self, after: &Object) -> Result<(), String> {
         let wanted = self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let Some(lost) = Lost::of(after, wanted) else { return Ok(()) };
-        Err(step::undone(&self.object, &after.metadata, &lost.path, &lost.differences))
+        Err(step::undone(&self.object, &after.metadata, &lost.path, lost.differences))
     }
 }
 
@@ -104,11 +104,11 @@ pub(super) async fn drift(
     cluster: &Cluster,
     step: &ConfigMap,
     vars: &BTreeMap<String, String>,
-) -> Result<Option<Difference>, CallError> {
+) -> Result<Option<Undone>, CallError> {
     let object = ObjectRef { kind: Kind::ConfigMap, namespace: step.namespace.clone(), name: step.name.clone() };
     let now: Object = match cluster.get(&object).await {
         Err(e) if e.is_not_found() && step.optional => return Ok(None),
-        Err(e) if e.is_not_found() => return Ok(Some(Difference::deleted(&object))),
+        Err(e) if e.is_not_found() => return Ok(Some(Undone::deleted(&object))),
         other => other?,
     };
     let values = step::render(&step.data, vars);
@@ -116,12 +116,12 @@ pub(super) async fn drift(
         return Ok(None);
     }
     let lost = Lost::of(&now, step::decisive(&step.data, &values));
-    Ok(lost.map(|lost| Difference::new(&now.metadata, &lost.path, &lost.differences)))
+    Ok(lost.map(|lost| Undone::new(&now.metadata, &lost.path, lost.differences)))
 }
 
 /// Keys that do not hold what they should.
 struct Lost {
-    differences: Vec<String>,
+    differences: Vec<Difference>,
     /// Where `managedFields` has the first of them.
     path: Vec<String>,
 }
@@ -130,8 +130,11 @@ impl Lost {
     fn of<'v>(object: &Object, wanted: impl Iterator<Item = (&'v str, &'v str)>) -> Option<Self> {
         let lost: Vec<(&str, &str)> = wanted.filter(|(key, value)| value_of(object, key) != Some(*value)).collect();
         let (first, _) = lost.first()?;
-        let describe =
-            |(key, value): &(&str, &str)| format!("{key} is {}, not {value}", step::shown(value_of(object, key)));
+        let describe = |(key, value): &(&str, &str)| Difference::Is {
+            field: (*key).to_owned(),
+            is: Held::of(value_of(object, key)),
+            not: (*value).to_owned(),
+        };
         Some(Self {
             differences: lost.iter().map(describe).collect(),
             path: vec!["f:data".to_owned(), format!("f:{first}")],

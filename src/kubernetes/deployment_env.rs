@@ -8,11 +8,11 @@ use kube::api::Patch;
 use serde_json::{Value, json};
 
 use crate::config::{DeploymentEnv, Step};
-use crate::engine::StepResult;
+use crate::engine::{Difference, Held, StepResult};
 
 use super::change::How;
 use super::cluster::Cluster;
-use super::drift::Difference;
+use super::drift::Undone;
 use super::error::CallError;
 use super::object::{Kind, ObjectRef};
 use super::rollout::Target;
@@ -181,7 +181,7 @@ impl<'a> Change<'a> {
         let set = self.values.iter().map(|(variable, value)| (variable.as_str(), Some(value.as_str())));
         let gone = self.gone.iter().map(|variable| (*variable, None));
         let Some(lost) = Lost::of(container, set.chain(gone)) else { return Ok(()) };
-        Err(step::undone(&self.object, &deployment.metadata, &lost.path, &lost.differences))
+        Err(step::undone(&self.object, &deployment.metadata, &lost.path, lost.differences))
     }
 
     fn target(&self, deployment: &Deployment) -> Target {
@@ -203,15 +203,15 @@ pub(super) async fn drift(
     cluster: &Cluster,
     step: &DeploymentEnv,
     vars: &BTreeMap<String, String>,
-) -> Result<Option<Difference>, CallError> {
+) -> Result<Option<Undone>, CallError> {
     let object = object_of(step);
     let now: Deployment = match cluster.get(&object).await {
-        Err(e) if e.is_not_found() => return Ok(Some(Difference::deleted(&object))),
+        Err(e) if e.is_not_found() => return Ok(Some(Undone::deleted(&object))),
         other => other?,
     };
     let container = match container(&now, &object, &step.container) {
         Ok(container) => container,
-        Err(what) => return Ok(Some(Difference { what, who: None })),
+        Err(what) => return Ok(Some(Undone::other(what))),
     };
     let values = step::render(&step.env, vars);
     if step::below_target(&step.env, &values, |variable| literal(container, variable)).is_some() {
@@ -225,12 +225,12 @@ pub(super) async fn drift(
     let marks = marks.filter(|(variable, _)| marked && fixed(variable));
     let wanted = step::decisive(&step.env, &values).chain(marks).map(|(variable, value)| (variable, Some(value)));
     let lost = Lost::of(container, wanted);
-    Ok(lost.map(|lost| Difference::new(&now.metadata, &lost.path, &lost.differences)))
+    Ok(lost.map(|lost| Undone::new(&now.metadata, &lost.path, lost.differences)))
 }
 
 /// Variables that are not as they should be.
 struct Lost {
-    differences: Vec<String>,
+    differences: Vec<Difference>,
     /// Where `managedFields` has the first of them.
     path: Vec<String>,
 }
@@ -244,9 +244,12 @@ impl Lost {
             let entry = entries(container, variable).next();
             match value {
                 Some(value) if literal(container, variable) != Some(value) => {
-                    differences.push(format!("{variable} is {}, not {value}", seen(entry)));
+                    let (field, is) = (variable.to_owned(), seen(entry));
+                    differences.push(Difference::Is { field, is, not: value.to_owned() });
                 }
-                None if entry.is_some() => differences.push(format!("{variable} is still {}", seen(entry))),
+                None if entry.is_some() => {
+                    differences.push(Difference::Still { field: variable.to_owned(), is: seen(entry) });
+                }
                 _ => continue,
             }
             first.get_or_insert((variable, entry));
@@ -261,10 +264,10 @@ impl Lost {
 }
 
 /// An entry as texts for people show it.
-fn seen(entry: Option<&EnvVar>) -> String {
+fn seen(entry: Option<&EnvVar>) -> Held {
     match entry {
-        Some(EnvVar { value_from: Some(source), .. }) => origin(source),
-        entry => step::shown(entry.map(|e| e.value.as_deref().unwrap_or(""))),
+        Some(EnvVar { value_from: Some(source), .. }) => Held::Text(origin(source)),
+        entry => Held::of(entry.map(|e| e.value.as_deref().unwrap_or(""))),
     }
 }
 

@@ -6,7 +6,7 @@ use futures::future::try_join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::config::Step;
-use crate::engine::Drift;
+use crate::engine::{Difference, Differences, Drift};
 
 use super::cluster::Cluster;
 use super::error::CallError;
@@ -14,21 +14,26 @@ use super::object::ObjectRef;
 use super::{FIELD_MANAGER, config_map, deployment_env, step, virtual_service};
 
 /// How an object differs from what a rollback made of it.
-pub(super) struct Difference {
-    pub(super) what: String,
-    pub(super) who: Option<String>,
+pub(super) struct Undone {
+    what: Vec<Difference>,
+    who: Option<String>,
 }
 
-impl Difference {
+impl Undone {
     /// `path` leads to the first field that differs, as `managedFields` writes paths.
-    pub(super) fn new(metadata: &ObjectMeta, path: &[String], differences: &[String]) -> Self {
+    pub(super) fn new(metadata: &ObjectMeta, path: &[String], differences: Vec<Difference>) -> Self {
         // Ripcord's own name means that an admission webhook changed the patch, whose name nobody records.
         let who = step::owner(metadata, path).filter(|manager| *manager != FIELD_MANAGER).map(str::to_owned);
-        Self { what: differences.join(", "), who }
+        Self { what: differences, who }
     }
 
     pub(super) fn deleted(object: &ObjectRef) -> Self {
-        Self { what: format!("{object} was deleted"), who: None }
+        Self { what: vec![Difference::Deleted(object.to_string())], who: None }
+    }
+
+    /// It cannot be compared with what it should be, for this reason.
+    pub(super) fn other(why: String) -> Self {
+        Self { what: vec![Difference::Other(why)], who: None }
     }
 }
 
@@ -45,7 +50,9 @@ impl Cluster {
                 Step::VirtualService(s) => virtual_service::drift(self, s, vars).await,
                 Step::Command(_) => Ok(None),
             };
-            found.map(|found| found.map(|Difference { what, who }| Drift { step: step.name(), what, who }))
+            found.map(|found| {
+                found.map(|Undone { what, who }| Drift { step: step.name(), what: Differences(what), who })
+            })
         });
         Ok(try_join_all(looks).await?.into_iter().flatten().collect())
     }

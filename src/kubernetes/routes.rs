@@ -6,6 +6,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::config::VirtualService;
+use crate::engine::{Difference, Held};
 
 use super::object::ObjectRef;
 
@@ -154,9 +155,12 @@ impl Route<'_> {
     }
 
     /// What it has in place of these weights, for a person.
-    pub(super) fn differences(&self, weights: &Weights<'_>) -> Vec<String> {
-        let differs =
-            |(key, place, weight)| format!("{} {key} is {}, not {weight}", self.label, shown(self.entries, place));
+    pub(super) fn differences(&self, weights: &Weights<'_>) -> Vec<Difference> {
+        let differs = |(key, place, weight): (&str, usize, i64)| Difference::Is {
+            field: format!("{} {key}", self.label),
+            is: Held::Text(shown(self.entries, place)),
+            not: weight.to_string(),
+        };
         self.others_than(weights).map(differs).collect()
     }
 

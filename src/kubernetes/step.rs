@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
 use crate::config::template::Template;
-use crate::engine::StepResult;
+use crate::engine::{Difference, Differences, Held, StepResult};
 
 use super::FIELD_MANAGER;
 use super::error::{CallError, Cause};
@@ -157,14 +157,22 @@ pub(super) fn owner<'m>(metadata: &'m ObjectMeta, path: &[String]) -> Option<&'m
 
 /// The error of a change that was accepted and is not there. `path` leads to one of the fields in question, as
 /// `managedFields` writes paths.
-pub(super) fn undone(object: &ObjectRef, metadata: &ObjectMeta, path: &[String], differences: &[String]) -> String {
+pub(super) fn undone(
+    object: &ObjectRef,
+    metadata: &ObjectMeta,
+    path: &[String],
+    differences: Vec<Difference>,
+) -> String {
     let who = match owner(metadata, path) {
         // A webhook's changes count as those of the request that it changed.
         Some(FIELD_MANAGER) => "An admission webhook sets it".to_owned(),
         Some(manager) => format!("{manager} has set it since"),
         None => "An admission webhook, a GitOps tool or an operator sets it".to_owned(),
     };
-    format!("the change of {object} was accepted and did not stay: {}. {who}; stop that first", differences.join(", "))
+    format!(
+        "the change of {object} was accepted and did not stay: {}. {who}; stop that first",
+        Differences(differences)
+    )
 }
 
 /// What a step says that found its object as it should be, where there is no more to say.
@@ -174,9 +182,5 @@ pub(super) fn already_there() -> String {
 
 /// A value as texts for people show it.
 pub(super) fn shown(value: Option<&str>) -> String {
-    match value {
-        None => "(not set)".to_owned(),
-        Some("") => "(empty)".to_owned(),
-        Some(value) => value.to_owned(),
-    }
+    Held::of(value).to_string()
 }

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::config::VirtualService;
 use crate::config::template::Template;
-use crate::engine::StepResult;
+use crate::engine::{Difference, StepResult};
 
 use super::change::How;
 use super::cluster::Cluster;
-use super::drift::Difference;
+use super::drift::Undone;
 use super::error::{CallError, Cause};
 use super::object::{Kind, ObjectRef};
 use super::routes::{self, Route, Weights};
@@ -104,12 +104,12 @@ impl<'a> Change<'a> {
     fn check(&self, after: &DynamicObject, weights: &Weights<'_>) -> Result<(), String> {
         let differences = match routes::meant(self.step, &self.object, after) {
             Ok(routes) => differences(&routes, weights, |route| self.is_done(route, weights)),
-            Err(misfit) => vec![misfit.what],
+            Err(misfit) => vec![Difference::Other(misfit.what)],
         };
         if differences.is_empty() {
             return Ok(());
         }
-        Err(step::undone(&self.object, &after.metadata, &owned(), &differences))
+        Err(step::undone(&self.object, &after.metadata, &owned(), differences))
     }
 }
 
@@ -147,7 +147,7 @@ fn share_key(step: &VirtualService) -> Option<&str> {
 }
 
 /// What the routes hold in place of the weights, but for those that are done.
-fn differences(routes: &[Route<'_>], weights: &Weights<'_>, is_done: impl Fn(&Route<'_>) -> bool) -> Vec<String> {
+fn differences(routes: &[Route<'_>], weights: &Weights<'_>, is_done: impl Fn(&Route<'_>) -> bool) -> Vec<Difference> {
     routes.iter().filter(|route| !is_done(route)).flat_map(|route| route.differences(weights)).collect()
 }
 
@@ -192,10 +192,10 @@ pub(super) async fn drift(
     cluster: &Cluster,
     step: &VirtualService,
     vars: &BTreeMap<String, String>,
-) -> Result<Option<Difference>, CallError> {
+) -> Result<Option<Undone>, CallError> {
     let object = object_of(step);
     let now = match cluster.get_dynamic(&object).await {
-        Err(e) if e.is_not_found() => return Ok(Some(Difference::deleted(&object))),
+        Err(e) if e.is_not_found() => return Ok(Some(Undone::deleted(&object))),
         other => other?,
     };
     let weights = match weights(step, vars) {
@@ -207,9 +207,9 @@ pub(super) async fn drift(
         Ok(routes) => {
             differences(&routes, &weights, |route| route.is_at(&weights) || below(step, route, &weights).is_some())
         }
-        Err(misfit) => vec![misfit.what],
+        Err(misfit) => vec![Difference::Other(misfit.what)],
     };
-    Ok((!differences.is_empty()).then(|| Difference::new(&now.metadata, &owned(), &differences)))
+    Ok((!differences.is_empty()).then(|| Undone::new(&now.metadata, &owned(), differences)))
 }
 
 #[cfg(test)]

@@ -84,10 +84,6 @@ impl ConfigMapPlace {
 }
 
 impl Place for ConfigMapPlace {
-    fn name(&self) -> String {
-        format!("the state in {}", self.object)
-    }
-
     fn limit(&self) -> usize {
         MAX_BYTES
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Memory;
+use crate::engine::{Language, Memory, Sentence};
 use crate::notify::Contents;
 
 /// The version that this program writes. A change that an older program would misread gets the next number.
@@ -45,6 +45,19 @@ pub enum Unreadable {
     /// It is not what a Ripcord writes.
     #[error("it is damaged: {0}")]
     Damaged(String),
+}
+
+impl Unreadable {
+    /// The same in every language.
+    pub fn in_words(&self) -> Sentence {
+        Sentence::of(|language| match (language, self) {
+            (Language::English, _) => self.to_string(),
+            (Language::Chinese, Self::Newer(version)) => {
+                format!("版本是 {version}，由更新的 Ripcord 写入，而当前的 Ripcord 最高只能读版本 {VERSION}")
+            }
+            (Language::Chinese, Self::Damaged(error)) => format!("内容已损坏：{error}"),
+        })
+    }
 }
 
 impl Document {

@@ -60,10 +60,6 @@ impl FilePlace {
 }
 
 impl Place for FilePlace {
-    fn name(&self) -> String {
-        format!("the state file {}", self.path.display())
-    }
-
     fn limit(&self) -> usize {
         MAX_BYTES
     }

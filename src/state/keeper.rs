@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
+use crate::engine::{Language, Sentence};
+
 use super::document::{Document, Unreadable};
 use super::place::{Place, WriteError};
 
@@ -27,7 +29,7 @@ pub enum Report {
     /// It could not be read; it is tried again.
     NotTaken {
         /// What was tried, on what, and what to do.
-        error: String,
+        error: Sentence,
     },
     /// The document as somebody else wrote it, for showing.
     Seen(Option<Box<Document>>),
@@ -195,7 +197,7 @@ impl<P: Place> Task<P> {
         }
     }
 
-    async fn take_up(&mut self) -> Result<(), String> {
+    async fn take_up(&mut self) -> Result<(), Sentence> {
         let taken = match self.place.read().await? {
             None => Taken::default(),
             Some(text) => match Document::read(&text) {
@@ -211,7 +213,11 @@ impl<P: Place> Task<P> {
                         && self.not_set_aside < TRIES_TO_SET_ASIDE
                     {
                         self.not_set_aside += 1;
-                        return Err(format!("{unreadable}, and it cannot be set aside: {error}"));
+                        let why = unreadable.in_words();
+                        return Err(Sentence::of(|language| match (language, why.in_language(language)) {
+                            (Language::English, why) => format!("{why}, and it cannot be set aside: {error}"),
+                            (Language::Chinese, why) => format!("{why}，也无法另存：{error}"),
+                        }));
                     }
                     Taken { document: None, set_aside: Some((unreadable, to)) }
                 }
@@ -266,10 +272,6 @@ mod tests {
     }
 
     impl Place for Shelf {
-        fn name(&self) -> String {
-            "the shelf".to_owned()
-        }
-
         fn limit(&self) -> usize {
             10_000
         }

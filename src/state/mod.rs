@@ -19,4 +19,4 @@ pub use document::{Document, Unreadable};
 pub use file::{FilePlace, LockError};
 pub use keeper::{Keeper, Report, Taken};
 pub use look::{look_at_config_map, look_at_file};
-pub use place::{Place, WriteError};
+pub use place::{Place, WriteError, name};

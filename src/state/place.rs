@@ -2,11 +2,28 @@
 
 use futures::future::BoxFuture;
 
+use crate::config::StatePlace;
+use crate::engine::{Language, Sentence};
+use crate::kubernetes::{Kind, ObjectRef};
+
+/// The place as pages name it.
+pub fn name(place: &StatePlace) -> Sentence {
+    Sentence::of(|language| match (language, place) {
+        (Language::English, StatePlace::File(path)) => format!("the state file {}", path.display()),
+        (Language::Chinese, StatePlace::File(path)) => format!("状态文件 {}", path.display()),
+        (_, StatePlace::ConfigMap(name)) => {
+            let (namespace, name) = (name.namespace.clone(), name.name.clone());
+            let object = ObjectRef { kind: Kind::ConfigMap, namespace, name };
+            match language {
+                Language::English => format!("the state in {object}"),
+                Language::Chinese => format!("{object} 里的状态"),
+            }
+        }
+    })
+}
+
 /// A place that keeps one document.
 pub trait Place: Send + Sync + 'static {
-    /// The place as errors and the log name it.
-    fn name(&self) -> String;
-
     /// The most bytes that it takes.
     fn limit(&self) -> usize;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::action::{Action, Event, Next, Record, Severity};
+use super::super::drift::Drift;
 use super::super::incident::{Page, Verification};
-use super::super::input::{Drift, Observation};
+use super::super::input::Observation;
 use super::super::settings::TriggerAction;
 use super::super::telling::{Facts, Measured, Said, Unseen};
 use super::super::trigger::{Verdict, since};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::assessment::Assessment;
-use super::super::input::Drift;
+use super::super::drift::{Difference, Drift, Held};
 use super::super::settings::Measure;
 use super::super::words;
 use super::numbers;
@@ -251,11 +251,30 @@ fn too_old(old: &TooOld) -> String {
     format!("{}：{label}的基线已有 {age}（上限 {most}）", old.guard)
 }
 
-/// `deployment_env sealos-system/terminal-controller：ISTIO_PERCENTAGE is 25, not 0（由 kubectl 设置）`.
+/// `deployment_env sealos-system/terminal-controller：ISTIO_PERCENTAGE 为 25（应为 0），由 kubectl 设置`.
 fn undone(drift: &Drift) -> String {
+    let what: Vec<String> = drift.what.0.iter().map(difference).collect();
+    let what = what.join("、");
     match &drift.who {
-        Some(who) => format!("{}：{}（由 {who} 设置）", drift.step, drift.what),
-        None => format!("{}：{}", drift.step, drift.what),
+        Some(who) => format!("{}：{what}，由 {who} 设置", drift.step),
+        None => format!("{}：{what}", drift.step),
+    }
+}
+
+fn difference(difference: &Difference) -> String {
+    match difference {
+        Difference::Is { field, is, not } => format!("{field} {}（应为 {not}）", holds(is)),
+        Difference::Still { field, is } => format!("{field} 仍然{}（不该存在）", holds(is)),
+        Difference::Deleted(object) => format!("{object} 已被删除"),
+        Difference::Other(text) => text.clone(),
+    }
+}
+
+fn holds(held: &Held) -> String {
+    match held {
+        Held::Unset => "未设置".to_owned(),
+        Held::Empty => "为空".to_owned(),
+        Held::Text(text) => format!("为 {text}"),
     }
 }
 

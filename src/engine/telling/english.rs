@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::assessment::Assessment;
-use super::super::input::{Drift, Problem};
+use super::super::drift::Drift;
+use super::super::input::Problem;
 use super::super::settings::Measure;
 use super::super::words;
 use super::{Cause, Gone, Measured, Movement, NAMED, NAMED_PROBLEMS, Said, TooOld, Unseen, some};

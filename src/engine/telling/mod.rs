@@ -17,7 +17,8 @@ use jiff::Timestamp;
 
 use super::action::TriggerFacts;
 use super::assessment::Assessment;
-use super::input::{Drift, Problem, Unknown};
+use super::drift::Drift;
+use super::input::{Problem, Unknown};
 use super::language::{Chinese, Language, TriggerWords};
 use super::recorded::Recorded;
 use super::settings::TriggerSettings;

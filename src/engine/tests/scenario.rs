@@ -232,8 +232,9 @@ impl Scenario {
             }
             Some(("share", share)) => self.share = share.parse().map_err(|_| Unknown::Cluster("timed out".to_owned())),
             Some(("drift", who)) => {
-                let (step, what) =
-                    ("deployment_env ns/terminal".to_owned(), "ISTIO_PERCENTAGE is 25, not 0".to_owned());
+                let step = "deployment_env ns/terminal".to_owned();
+                let (field, is, not) = ("ISTIO_PERCENTAGE".to_owned(), Held::of(Some("25")), "0".to_owned());
+                let what = Differences(vec![Difference::Is { field, is, not }]);
                 self.drift = vec![Drift { step, what, who: Some(who.to_owned()) }];
             }
             _ if rest == "no drift" => self.drift.clear(),

@@ -21,6 +21,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::engine::{Language, Sentence};
+
 use super::announce::instance;
 use super::cluster::{CALL_TIMEOUT, Cluster};
 use super::error::CallError;
@@ -133,6 +135,21 @@ impl fmt::Display for LossReason {
                 f.write_str("the Lease was not renewed in time: this process was stopped or starved for a while")
             }
         }
+    }
+}
+
+impl LossReason {
+    /// The same in every language.
+    pub fn in_words(&self) -> Sentence {
+        Sentence::of(|language| match (language, self) {
+            (Language::English, _) => self.to_string(),
+            (Language::Chinese, Self::Taken { by }) => format!("Lease 已由 {by} 持有"),
+            (Language::Chinese, Self::Altered) => "Lease 被人改动，上面没有持有者".to_owned(),
+            (Language::Chinese, Self::NotRenewed { error: Some(error) }) => format!("Lease 未能按时续期：{error}"),
+            (Language::Chinese, Self::NotRenewed { error: None }) => {
+                "Lease 未能按时续期：本进程曾被暂停，或长时间分不到 CPU".to_owned()
+            }
+        })
     }
 }
 

@@ -63,7 +63,7 @@ async fn rolled_back(world: &World) -> anyhow::Result<(Cluster, BTreeMap<String,
 }
 
 fn drift(step: &Step, what: &str, who: Option<&str>) -> Drift {
-    Drift { step: step.name(), what: what.to_owned(), who: who.map(str::to_owned) }
+    Drift { step: step.name(), what: what.to_owned().into(), who: who.map(str::to_owned) }
 }
 
 async fn what_somebody_undoes_is_told_with_who(world: World) -> anyhow::Result<()> {
@@ -99,7 +99,10 @@ async fn what_somebody_undoes_is_told_with_who(world: World) -> anyhow::Result<(
     set_routes(&virtual_services(&world), "shop", "kubectl", &other).await?;
     let found = cluster.drift(&steps, &vars).await?;
     ensure!(found[0] == drift(&steps[0], "EMERGENCY_ROLLBACK is (not set), not true", None), "{found:#?}");
-    ensure!(found[2].what.contains("has no http route with all of the destinations ingress, istio"), "{found:#?}");
+    ensure!(
+        found[2].what.to_string().contains("has no http route with all of the destinations ingress, istio"),
+        "{found:#?}"
+    );
     ensure!(found[2].who.as_deref() == Some("kubectl"), "{found:#?}");
     Ok(())
 }
@@ -121,7 +124,7 @@ async fn further_back_is_no_drift(world: World) -> anyhow::Result<()> {
     // Further forward is one.
     set_share(&world.api(), COMPONENT, "11").await?;
     let found = cluster.drift(&plan.steps, &plan.vars).await?;
-    ensure!(found.len() == 1 && found[0].what.starts_with("ISTIO_PERCENTAGE is 11, not 10"), "{found:?}");
+    ensure!(found.len() == 1 && found[0].what.to_string().starts_with("ISTIO_PERCENTAGE is 11, not 10"), "{found:?}");
     ensure!(found[0].who.as_deref() == Some("somebody"), "{found:?}");
     Ok(())
 }
