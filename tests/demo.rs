@@ -61,7 +61,7 @@ fn the_demo_tells_the_whole_story() {
         if line.contains("held ") && line.contains(" of 5m0s  [") && during_hold.is_none() {
             during_hold = Some(read());
         }
-        if line.contains("checking that it helps") && while_verifying.is_none() {
+        if line.contains("checking whether it helped") && while_verifying.is_none() {
             while_verifying = Some(read());
         }
     }

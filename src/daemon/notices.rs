@@ -49,10 +49,10 @@ pub fn started(guards: &[&str], taken_up: &[String], now: Timestamp) -> Notifica
         Language::Chinese => {
             let mut text = format!("Ripcord {} 开始守护 {}", crate::VERSION, named.join("、"));
             if left > 0 {
-                text.push_str(&format!(" 等，另有 {left} 个"));
+                text.push_str(&format!(" 等，还有 {left} 个"));
             }
             if !taken_up.is_empty() {
-                text.push_str(&format!("；并继续回滚 {}", taken_up.join("、")));
+                text.push_str(&format!("；并继续 {} 未完成的回滚", taken_up.join("、")));
             }
             text
         }
@@ -70,10 +70,19 @@ pub fn stopping(unfinished: Vec<String>, goes_on: GoesOn, now: Timestamp) -> Not
             }
             (Language::Chinese, GoesOn::Elsewhere) => "Ripcord 停止：由另一个副本接手".to_owned(),
             (Language::Chinese, GoesOn::NextTime | GoesOn::Never) => {
-                "Ripcord 停止：再次运行之前没有任何守护".to_owned()
+                "Ripcord 停止：再次运行之前，不再守护任何服务".to_owned()
             }
         });
-        return notice(Event::WatchdogStopping, Severity::Info, summary, Sentence::nothing_to_do(), now);
+        let advice = match goes_on {
+            GoesOn::Elsewhere => Sentence::nothing_to_do(),
+            GoesOn::NextTime | GoesOn::Never => Sentence::of(|language| match language {
+                Language::English => {
+                    "Nothing, if it was meant to stop. If not, see to it that Ripcord runs again.".to_owned()
+                }
+                Language::Chinese => "如果是有意停止，无需处理；否则请让 Ripcord 重新运行。".to_owned(),
+            }),
+        };
+        return notice(Event::WatchdogStopping, Severity::Info, summary, advice, now);
     }
     let severity = match goes_on {
         GoesOn::Elsewhere => Severity::Info,
@@ -85,29 +94,31 @@ pub fn stopping(unfinished: Vec<String>, goes_on: GoesOn, now: Timestamp) -> Not
             (Language::English, GoesOn::NextTime) => "it goes on when Ripcord runs again",
             (Language::English, GoesOn::Never) => "nobody goes on with it",
             (Language::Chinese, GoesOn::Elsewhere) => "由另一个副本继续",
-            (Language::Chinese, GoesOn::NextTime) => "Ripcord 再次运行时继续",
-            (Language::Chinese, GoesOn::Never) => "没有谁会继续",
+            (Language::Chinese, GoesOn::NextTime) => "等 Ripcord 再次运行时继续",
+            (Language::Chinese, GoesOn::Never) => "之后不会再继续",
         };
         match language {
             Language::English => {
-                format!("Ripcord stops with a rollback that is not done: {}; {rest}", unfinished.join(", "))
+                format!("Ripcord stops before the rollback of {} is done; {rest}", unfinished.join(", "))
             }
-            Language::Chinese => format!("Ripcord 停止，回滚还没有完成：{}；{rest}", unfinished.join("、")),
+            Language::Chinese => format!("Ripcord 停止时，{} 的回滚还没有完成；{rest}", unfinished.join("、")),
         }
     });
     let advice = Sentence::of(|language| {
         let text = match (language, goes_on) {
             (Language::English, GoesOn::Elsewhere) => "Nothing.",
             (Language::English, GoesOn::NextTime) => {
-                "See to it that Ripcord runs again, and look at the share of these guards until it does."
+                "Act now: see to it that Ripcord runs again, and watch the share of these guards until it does."
             }
             (Language::English, GoesOn::Never) => {
-                "Look at the share of these guards now: what was sent stays sent, the rest is not done."
+                "Act now: check the share of these guards. What was changed stays changed, the rest is not done."
             }
             (Language::Chinese, GoesOn::Elsewhere) => "无需处理。",
-            (Language::Chinese, GoesOn::NextTime) => "请让 Ripcord 重新运行；在此之前，留意这些守护的流量比例。",
+            (Language::Chinese, GoesOn::NextTime) => {
+                "请立即处理：让 Ripcord 重新运行；在此之前，请留意这些守护的流量比例。"
+            }
             (Language::Chinese, GoesOn::Never) => {
-                "请马上查看这些守护的流量比例：已提交的改动不会撤回，其余的没有执行。"
+                "请立即查看这些守护的流量比例：已提交的改动不会撤回，其余的没有执行。"
             }
         };
         text.to_owned()
@@ -134,17 +145,17 @@ pub fn set_aside(why: &Unreadable, place: &Sentence, aside: &Result<String, Stri
         match (language, aside) {
             (Language::English, Ok(to)) => {
                 format!(
-                    "Ripcord starts WITHOUT its memory: {place} cannot be used, {why}; what it held is kept in {to}"
+                    "Ripcord starts WITHOUT its memory: {place} cannot be used ({why}); what it held is kept in {to}"
                 )
             }
             (Language::English, Err(error)) => format!(
-                "Ripcord starts WITHOUT its memory: {place} cannot be used, {why}; what it held could not be kept: {error}"
+                "Ripcord starts WITHOUT its memory: {place} cannot be used ({why}); what it held could not be kept: {error}"
             ),
             (Language::Chinese, Ok(to)) => {
-                format!("Ripcord 丢失了之前的状态，从空白开始：{place} 无法使用，{why}；原内容已另存到 {to}")
+                format!("Ripcord 丢失了之前的状态，从空白开始：无法使用{place}（{why}）；原内容已另存到 {to}")
             }
             (Language::Chinese, Err(error)) => {
-                format!("Ripcord 丢失了之前的状态，从空白开始：{place} 无法使用，{why}；原内容未能另存：{error}")
+                format!("Ripcord 丢失了之前的状态，从空白开始：无法使用{place}（{why}）；原内容未能另存：{error}")
             }
         }
     });

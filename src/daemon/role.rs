@@ -58,7 +58,7 @@ impl Daemon {
             let place = self.place.as_ref().map(|place| place.in_language(language));
             match language {
                 Language::English => format!("{} does not answer", place.unwrap_or("its place")),
-                Language::Chinese => format!("{} 没有响应", place.unwrap_or("存放状态的地方")),
+                Language::Chinese => format!("没有响应：{}", place.unwrap_or("保存状态的地方")),
             }
         })
     }

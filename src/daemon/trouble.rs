@@ -80,7 +80,7 @@ impl Kind {
                     format!("Ripcord cannot read its state, and rolls nothing back until it can: {error}")
                 }
                 Self::CutOff => format!("Ripcord cannot lead, and rolls nothing back until a replica does: {error}"),
-                Self::NotReached => format!("Ripcord cannot reach a receiver, and its pages would wait: {error}"),
+                Self::NotReached => format!("Ripcord cannot reach a receiver, so its pages would wait: {error}"),
                 Self::OutOfSight => {
                     format!("a replica of Ripcord cannot see whether the leader still leads: {error}")
                 }
@@ -89,7 +89,7 @@ impl Kind {
                 Self::NotSaved => format!("Ripcord 无法保存状态：{error}"),
                 Self::NotRead => format!("Ripcord 无法读取状态，读到之前不会回滚：{error}"),
                 Self::CutOff => format!("Ripcord 无法成为 leader，有副本成为 leader 之前不会回滚：{error}"),
-                Self::NotReached => format!("Ripcord 连不上接收方，发给它的通知只能等待：{error}"),
+                Self::NotReached => format!("Ripcord 连不上接收方，发给它的通知会积压：{error}"),
                 Self::OutOfSight => format!("Ripcord 的一个副本看不到 leader 是否还在工作：{error}"),
             },
         })
@@ -99,27 +99,33 @@ impl Kind {
         let text = |language| match language {
             Language::English => match self {
                 Self::NotSaved => {
-                    "Mend what the error says. Until then Ripcord goes on, and a restart forgets incidents, latches and pages."
+                    "Fix what the error says. Until then Ripcord goes on, but a restart forgets incidents, latches and pages."
                 }
-                Self::NotRead => "Mend what the error says now: the guards are not protected.",
+                Self::NotRead => "Act now: fix what the error says. Until then the guards are not protected.",
                 Self::CutOff => {
-                    "Look at the API server, the way to it and Ripcord's rights now: the guards are not protected."
+                    "Act now: check the API server, the network to it and Ripcord's permissions. Until then the guards are not protected."
                 }
                 Self::NotReached => {
-                    "Mend what the error says before a page has to get there; what waits is sent then. ripcord preflight tries it at once."
+                    "Fix what the error says before the next page has to get through; what waits is sent then. ripcord preflight tries it at once."
                 }
                 Self::OutOfSight => {
-                    "Look at the API server and the way to it. If no replica says that it leads, the guards are not protected."
+                    "Check the API server and the network to it. If no replica leads (ripcord status), the guards are not protected."
                 }
             },
             Language::Chinese => match self {
-                Self::NotSaved => "请按报错修好。在此之前 Ripcord 照常工作，但重启会丢失事件、锁定和未送达的通知。",
-                Self::NotRead => "请马上按报错修好：各守护目前没有保护。",
-                Self::CutOff => "请马上检查 API server、到它的网络和 Ripcord 的权限：各守护目前没有保护。",
-                Self::NotReached => {
-                    "请赶在要发通知之前按报错修好；等待的通知届时会发出。修好后执行 ripcord preflight 马上重试。"
+                Self::NotSaved => {
+                    "请按报错修好。在此之前 Ripcord 照常工作，但一旦重启就会丢失事件、锁定和未送达的通知。"
                 }
-                Self::OutOfSight => "请检查 API server 和到它的网络。如果没有副本是 leader，各守护就没有保护。",
+                Self::NotRead => "请立即按报错修好：在此之前，各守护都起不到保护作用。",
+                Self::CutOff => {
+                    "请立即检查 API server、到它的网络和 Ripcord 的权限：在此之前，各守护都起不到保护作用。"
+                }
+                Self::NotReached => {
+                    "请赶在下一次需要通知之前按报错修好；积压的通知届时会发出。修好后执行 ripcord preflight 可立即重试。"
+                }
+                Self::OutOfSight => {
+                    "请检查 API server 和到它的网络。如果没有副本是 leader（ripcord status），各守护就起不到保护作用。"
+                }
             },
         };
         Sentence::of(|language| text(language).to_owned())
@@ -136,11 +142,11 @@ impl Kind {
                 Self::OutOfSight => "the replica of Ripcord sees the leader again",
             },
             Language::Chinese => match self {
-                Self::NotSaved => "Ripcord 又能保存状态",
+                Self::NotSaved => "Ripcord 已能重新保存状态",
                 Self::NotRead => "Ripcord 已读到状态，恢复守护",
-                Self::CutOff => "Ripcord 又有副本成为 leader",
-                Self::NotReached => "Ripcord 又能连上所有接收方",
-                Self::OutOfSight => "Ripcord 的副本又能看到 leader",
+                Self::CutOff => "Ripcord 已重新选出 leader",
+                Self::NotReached => "Ripcord 已能重新连上所有接收方",
+                Self::OutOfSight => "Ripcord 的副本已能重新看到 leader",
             },
         };
         Sentence::of(|language| text(language).to_owned())

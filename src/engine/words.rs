@@ -158,11 +158,6 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// A share, or that it is not known: `25 %`.
-pub fn share(share: Option<u8>) -> String {
-    share.map_or_else(|| "an unknown share".to_owned(), |share| format!("{share} %"))
-}
-
 fn bytes(value: f64) -> String {
     const UNITS: [(&str, f64); 3] = [("Gi", 1024.0 * 1024.0 * 1024.0), ("Mi", 1024.0 * 1024.0), ("Ki", 1024.0)];
     for (name, size) in UNITS {

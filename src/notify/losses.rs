@@ -133,10 +133,10 @@ impl Untold {
         });
         let advice = Sentence::of(|language| match language {
             Language::English => format!(
-                "Tell whoever {receiver} would have told: it is not sent there again. Then mend the receiver {receiver}."
+                "Pass it on to whoever {receiver} would have told: it is not sent there again. Then fix the receiver {receiver}."
             ),
             Language::Chinese => {
-                format!("请转告 {receiver} 本该通知到的人：不会再次发送。然后修好接收方 {receiver}。")
+                format!("请转告 {receiver} 本该通知到的人：这条通知不会再发。然后修好接收方 {receiver}。")
             }
         });
         let mut told = Notification {

@@ -16,7 +16,7 @@ pub fn name(place: &StatePlace) -> Sentence {
             let object = ObjectRef { kind: Kind::ConfigMap, namespace, name };
             match language {
                 Language::English => format!("the state in {object}"),
-                Language::Chinese => format!("{object} 里的状态"),
+                Language::Chinese => format!("保存在 {object} 里的状态"),
             }
         }
     })

@@ -126,7 +126,8 @@ impl Guard {
         }
         let from = self.pause.as_ref().map_or(self.state, |p| p.from);
         self.pause = Some(Pause { until, from });
-        let page = self.told(Event::GuardPaused, Said::Paused { until }, Some(Next::Resume { until }), now, rules);
+        let said = Said::Paused { until, halts: from == GuardState::RollingBack };
+        let page = self.told(Event::GuardPaused, said, Some(Next::Resume { until }), now, rules);
         actions.push(Action::Journal);
         self.cut_shift_short("a person paused the guard", now, actions);
         if self.state == GuardState::RollingBack

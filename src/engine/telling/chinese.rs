@@ -13,12 +13,12 @@ use super::{Cause, Gone, Measured, Movement, NAMED, NAMED_PROBLEMS, Said, TooOld
 pub(super) fn summary(said: &Said, guard: &str) -> String {
     match said {
         Said::RollbackStarted { cause: why, way } => format!("{guard}：{}，正在回滚{}", cause(why), movement(*way)),
-        Said::WouldHaveRolledBack { way } => format!("{guard}：本应回滚{}；未做任何改动", movement(*way)),
+        Said::WouldHaveRolledBack { way } => format!("{guard}：若非 dry run，已经回滚{}；未做任何改动", movement(*way)),
         Said::RolledBack { way, took } => {
             format!("{guard}：已回滚{}，用时 {}；正在验证是否见效", movement(*way), numbers::duration(*took))
         }
         Said::FoundThere { to } => {
-            format!("{guard}：这次尝试时，各步骤已经在 {to} %；是不是之前的尝试改的，无法确定；正在验证是否见效")
+            format!("{guard}：各步骤已经在 {to} %，可能是之前的尝试或其他人改的；正在验证是否见效")
         }
         Said::WasThere { to } => format!("{guard}：各步骤原本就在 {to} %；未做任何改动"),
         Said::RollbackFails { way, accepted, error } => {
@@ -28,7 +28,7 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         Said::RollbackAbandoned { way } => {
             format!("{guard}：该守护已从配置中删除，回滚{}中途放弃", spaced(&movement(*way)))
         }
-        Said::Helped { at } => format!("{guard}：回滚见效：切到 {at} % 之后，各触发器均已恢复正常"),
+        Said::Helped { at } => format!("{guard}：回滚见效：切到 {at} % 之后，触发器已恢复正常"),
         Said::CannotSee { at, within, unseen } => format!(
             "{guard}：已回滚到 {at} %，但 {}内无法确认是否见效：{}",
             numbers::duration(*within),
@@ -37,7 +37,7 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         Said::DidNotHelp { at, within, bad, next } => {
             let outlook = match next {
                 Some(next) => format!("继续回滚到 {next} %"),
-                None => "Ripcord 已没有可做的了".to_owned(),
+                None => "Ripcord 已无能为力，需要人工处理".to_owned(),
             };
             let (within, bad) = (numbers::duration(*within), all(bad, against_limit));
             format!("{guard}：回滚到 {at} % 后，{within}内没有见效：{bad}；{outlook}")
@@ -49,11 +49,11 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         }
         Said::Firing(measured) => format!("{guard}：{}", held(measured)),
         Said::FiringWhileLatched(firing) => {
-            format!("{guard}：{}，但不会回滚：上次回滚后，该守护一直处于锁定状态", all(firing, held))
+            format!("{guard}：{}，但不会回滚：该守护自上次回滚后一直处于锁定状态", all(firing, held))
         }
         Said::FiringAtTarget { firing, share } => {
-            let share = share.map_or_else(|| "未知比例".to_owned(), |share| format!(" {share} %"));
-            format!("{guard}：{}，但流量已经在{share}：没有可回滚的，未做任何改动", all(firing, held))
+            let at = share.map_or_else(|| "目标比例".to_owned(), |share| format!(" {share} %"));
+            format!("{guard}：{}，但流量已经在{at}：没有可回滚的，未做任何改动", all(firing, held))
         }
         Said::Clear(measured) => {
             let Measured { settings, assessment, .. } = measured;
@@ -68,9 +68,9 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
                 Gone::Changed(settings) => {
                     format!("{}的设置已更改，重新计时", spaced(&numbers::label(settings)))
                 }
-                Gone::Removed(name) => format!("不再观察{}", before(&numbers::name(name))),
+                Gone::Removed(name) => format!("已不再观察{}", before(&numbers::name(name))),
             };
-            format!("{guard}：{what}；是否已恢复正常不得而知")
+            format!("{guard}：{what}；是否已恢复正常，无从得知")
         }
         Said::GuardGone { verifying } => {
             let rest = if *verifying { "不再验证回滚是否见效" } else { "事件到此结束" };
@@ -81,25 +81,27 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
             let what = if *quiet {
                 format!("流量太少，已有 {after}无法判断")
             } else {
-                format!("Ripcord 已有 {after}看不到指标")
+                format!("Ripcord 已有 {after}取不到指标")
             };
             format!("{what}：{}", by_reason(unseen))
         }
-        Said::Sees => "Ripcord 又能看到指标：之前未知的触发器都已有值".to_owned(),
+        Said::Sees => "Ripcord 已能重新取到指标：之前未知的触发器都已有值".to_owned(),
         Said::NotReady { problems } => {
             let problems = problems.iter().map(|problem| format!("{}：{}", problem.step, problem.error));
             format!("{guard}：现在回滚会失败：{}", some(problems, NAMED_PROBLEMS, "；", more))
         }
-        Said::Ready => format!("{guard}：回滚又能正常执行"),
+        Said::Ready => format!("{guard}：回滚已恢复可用"),
         Said::NotTried => format!("{guard}：该守护已从配置中删除，不再检查回滚能否执行"),
         Said::BaselinesTooOld(old) => some(old.iter().map(too_old), NAMED, "；", more),
-        Said::BaselinesFresh => "记录的基线都不再过期".to_owned(),
+        Said::BaselinesFresh => "已没有过期的基线".to_owned(),
         Said::Rearmed => format!("{guard}：已重新启用"),
-        Said::Paused { until } => {
+        Said::Paused { until, halts } => {
             let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
-            format!("{guard}：已暂停到 {until}；在此之前不会回滚")
+            let rest = if *halts { "进行到一半的回滚也已停下" } else { "在此之前不会回滚" };
+            format!("{guard}：已暂停到 {until}；{rest}")
         }
-        Said::Acknowledged { .. } => format!("{guard}：已确认"),
+        Said::Acknowledged { gives_up: true } => format!("{guard}：已确认；失败的回滚不再重试"),
+        Said::Acknowledged { gives_up: false } => format!("{guard}：已确认"),
     }
 }
 
@@ -107,57 +109,67 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
 pub(super) fn advice(said: &Said, guard: &str) -> String {
     match said {
         Said::RollbackStarted { .. } => {
-            "暂时不用处理：Ripcord 正在把流量切回，有进展会通知。如果回滚失败或没有见效，请准备介入。".to_owned()
+            "暂时不用处理：Ripcord 正在把流量切回，有进展会通知。请做好介入的准备，以防回滚失败或没有见效。".to_owned()
         }
         Said::WouldHaveRolledBack { .. } => "无需处理：这是 dry run，不做任何改动。".to_owned(),
         Said::RolledBack { .. } | Said::FoundThere { .. } | Said::WasThere { .. } => {
-            "等验证结果：它会说明服务是否恢复正常。".to_owned()
+            "请等待验证结果：届时会通知服务是否恢复正常。".to_owned()
         }
         Said::RollbackFails { accepted: true, .. } => format!(
-            "请马上查看 Pod：改动已生效，但 Pod 没有就绪。Ripcord 会一直等，直到 Pod 就绪，或有人确认（ripcord ack {guard}）。"
+            "请马上查看 Pod：改动已提交，但 Pod 没有就绪。Ripcord 会一直等到 Pod 就绪，或有人确认（ripcord ack {guard}）。"
         ),
         Said::RollbackFails { accepted: false, .. } => format!(
-            "请立即处理：流量还没有切回。按报错排除故障，或自己修改对象（kubectl）；Ripcord 会一直重试，直到成功，或有人确认（ripcord ack {guard}）。"
+            "请立即处理：流量还没有全部切回。请按报错排除故障，或自行修改对象（kubectl）。Ripcord 会一直重试，直到成功，或有人确认（ripcord ack {guard}）。"
         ),
         Said::RollbackAbandoned { .. } => format!(
-            "请立即处理：查看当前比例，手动切换流量；或把该守护加回配置，再回滚（ripcord rollback --component {guard} --reason \"原因\"）。"
+            "请立即处理：查看当前比例，手动切换流量；或者把该守护加回配置，再回滚（ripcord rollback --component {guard} --reason \"原因\"）。"
         ),
         Said::Helped { .. } => {
-            format!("查明原因，再重新启用（ripcord rearm {guard}），之后才能继续切流量；在此之前不会再自动回滚。")
+            format!(
+                "不紧急：流量已切回，服务已恢复。请查明原因，重新启用（ripcord rearm {guard}）之后再继续切流量；在此之前不会自动回滚。"
+            )
         }
         Said::CannotSee { .. } => {
-            format!("请用别的办法确认用户访问正常，再重新启用（ripcord rearm {guard}）。")
+            format!("请用其他办法确认用户访问正常，再重新启用（ripcord rearm {guard}）。")
         }
         Said::DidNotHelp { next: Some(_), .. } => "请开始排查：这一档没有见效，Ripcord 正在执行下一档。".to_owned(),
         Said::DidNotHelp { next: None, .. } => {
-            format!("请立即处理：流量已切回，服务仍不正常，原因在别处。找到原因后重新启用（ripcord rearm {guard}）。")
+            format!(
+                "请立即处理：流量已切回，服务仍不正常，说明原因在别处。找到原因后再重新启用（ripcord rearm {guard}）。"
+            )
         }
         Said::Undone { .. } => format!(
-            "查出是谁改回去的（GitOps、operator 或人），并在那里制止。Ripcord 不与之争抢，该守护保持锁定。需要再次回滚时执行：ripcord \
+            "请立即处理：查出是谁改回去的（GitOps、operator 或人），从源头制止。Ripcord 不会与之争抢，该守护保持锁定。需要再次回滚时执行：ripcord \
              rollback --component {guard} --reason \"原因\""
         ),
-        Said::Firing(_) => "请查看；Ripcord 不会为这个触发器做任何改动。".to_owned(),
+        Said::Firing(_) => "请查看该服务：这个触发器只负责通知，Ripcord 不会做任何改动。".to_owned(),
         Said::FiringWhileLatched(_) => format!(
-            "请立即处理：如有帮助，手动切回流量（ripcord rollback --component {guard} --reason \"原因\"）。重新启用（ripcord rearm \
+            "请立即处理：如果切回流量有帮助，请手动执行（ripcord rollback --component {guard} --reason \"原因\"）。重新启用（ripcord rearm \
              {guard}）之后才会再自动回滚。"
         ),
-        Said::FiringAtTarget { .. } => "请检查服务本身：故障不是这部分流量引起的。".to_owned(),
+        Said::FiringAtTarget { .. } => "请检查服务本身：故障不是正在切换的流量引起的。".to_owned(),
         Said::ClearWhileLatched => format!("继续切流量之前，请先重新启用（ripcord rearm {guard}）。"),
-        Said::TriggerGone(_) => "请确认之前通知的问题是否已经过去：这条通知因配置变更而结束。".to_owned(),
-        Said::GuardGone { .. } => "如果是有意删除，无需处理：它不再被观察，也不会再回滚。".to_owned(),
-        Said::Blind { quiet: true, .. } => "无需处理：流量太少，无从判断。流量增多后 Ripcord 自动恢复判断。".to_owned(),
+        Said::TriggerGone(_) => "请确认之前通知的问题是否已经解决：告警只是因为配置变更而结束。".to_owned(),
+        Said::GuardGone { .. } => "如果是有意删除，无需处理：该守护不再观察，也不会再回滚。".to_owned(),
+        Said::Blind { quiet: true, .. } => {
+            "无需处理：流量太少，无从判断。流量增多后 Ripcord 会自动恢复判断。".to_owned()
+        }
         Said::Blind { quiet: false, .. } => {
-            "请检查 Prometheus 和它的抓取目标：修好之前，上面列出的都不会自动回滚。".to_owned()
+            "请检查 Prometheus 和它的抓取目标：恢复之前，上面列出的都不会自动回滚。".to_owned()
         }
         Said::NotReady { .. } => {
-            "请在入夜之前按报错修好：在此之前，该守护没有保护。修好后执行 ripcord preflight 马上重试。".to_owned()
+            "请赶在需要回滚之前按报错修好：在此之前，该守护起不到保护作用。修好后执行 ripcord preflight 可立即重试。"
+                .to_owned()
         }
         Said::BaselinesTooOld(_) => {
             "请在服务正常时重新记录：ripcord baseline record。在此之前仍与旧基线比较。".to_owned()
         }
-        Said::Paused { .. } => format!("无需处理。要提前恢复：ripcord resume {guard}"),
+        Said::Paused { halts: false, .. } => format!("无需处理。要提前恢复：ripcord resume {guard}"),
+        Said::Paused { halts: true, .. } => {
+            format!("请查看流量比例：已提交的改动不会撤回，其余的没有执行。要提前继续回滚：ripcord resume {guard}")
+        }
         Said::Acknowledged { gives_up: true } => format!(
-            "请自己切换流量：Ripcord 不再重试。要它再试：ripcord rollback --component {guard} --reason \"原因\"。一切正常后执行 ripcord rearm \
+            "请自行切换流量：Ripcord 不再重试。要它再试：ripcord rollback --component {guard} --reason \"原因\"。一切正常后执行 ripcord rearm \
              {guard}。"
         ),
         Said::Acknowledged { gives_up: false }
@@ -235,7 +247,7 @@ fn by_reason(unseen: &[Unseen]) -> String {
     }
     let named = reasons.iter().map(|(reason, guards)| {
         let guards = guards.iter().map(|(guard, triggers)| format!("{guard}（{}）", triggers.join("、")));
-        format!("{reason}：{}", some(guards, NAMED, "、", more))
+        format!("{}：{reason}", some(guards, NAMED, "、", more))
     });
     some(named, NAMED, "；", more)
 }
@@ -244,11 +256,11 @@ fn more(left: usize) -> String {
     format!("另有 {left} 项")
 }
 
-/// `terminal：P95 延迟的基线已有 41 天（上限 30 天）`.
+/// `terminal：P95 延迟的基线记录于 41 天前（上限 30 天）`.
 fn too_old(old: &TooOld) -> String {
     let label = spaced(&numbers::label(&old.settings));
     let (age, most) = (numbers::period(old.age), numbers::period(old.max_age));
-    format!("{}：{label}的基线已有 {age}（上限 {most}）", old.guard)
+    format!("{}：{label}的基线记录于 {age}前（上限 {most}）", old.guard)
 }
 
 /// `deployment_env sealos-system/terminal-controller：ISTIO_PERCENTAGE 为 25（应为 0），由 kubectl 设置`.

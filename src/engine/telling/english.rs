@@ -19,16 +19,15 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
             format!("{guard}: would have been rolled back {}; nothing was changed", movement(*way))
         }
         Said::RolledBack { way, took } => {
-            format!("{guard}: rolled back {} in {}; checking that it helps", movement(*way), words::duration(*took))
+            format!("{guard}: rolled back {} in {}; checking whether it helped", movement(*way), words::duration(*took))
         }
         Said::FoundThere { to } => format!(
-            "{guard}: every step is at {to} %, as this attempt found it; whether an attempt before changed it is not known; checking \
-             that it helps"
+            "{guard}: every step was found at {to} % already, changed by an earlier attempt or by somebody else; checking whether it helped"
         ),
         Said::WasThere { to } => format!("{guard}: every step was at {to} % already; nothing was changed"),
         Said::RollbackFails { way, accepted, error } => {
             // Where every change is accepted the traffic moves as pods become ready, and only the rollout fails.
-            let what = if *accepted { "is accepted, and its rollout FAILS" } else { "FAILS" };
+            let what = if *accepted { "is accepted, but its rollout FAILS" } else { "FAILS" };
             format!("{guard}: the rollback {} {what}: {error}; trying again", movement(*way))
         }
         Said::RollbackAbandoned { way } => format!(
@@ -36,17 +35,17 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
             movement(*way)
         ),
         Said::Helped { at } => {
-            format!("{guard}: the rollback helped: the triggers are clear at {at} % since the change")
+            format!("{guard}: the rollback helped: the triggers are clear again at {at} %")
         }
         Said::CannotSee { at, within, unseen } => format!(
-            "{guard}: rolled back to {at} %, but whether it helped cannot be seen within {}: {}",
+            "{guard}: rolled back to {at} %, but after {} it cannot be told whether it helped: {}",
             words::duration(*within),
             not_seen(unseen)
         ),
         Said::DidNotHelp { at, within, bad, next } => {
             let outlook = match next {
                 Some(next) => format!("going on to {next} %"),
-                None => "Ripcord has nothing left to do".to_owned(),
+                None => "Ripcord can do no more".to_owned(),
             };
             let (within, bad) = (words::duration(*within), all(bad, against_limit));
             format!("{guard}: the rollback to {at} % did not help within {within}: {bad}; {outlook}")
@@ -58,14 +57,16 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         }
         Said::Firing(measured) => format!("{guard}: {}", held(measured)),
         Said::FiringWhileLatched(firing) => format!(
-            "{guard}: {}, and nothing is rolled back: the guard is latched since its last rollback",
+            "{guard}: {}, but nothing is rolled back: the guard has been latched since its last rollback",
             all(firing, held)
         ),
-        Said::FiringAtTarget { firing, share } => format!(
-            "{guard}: {}, and the traffic is at {} already: nothing to roll back, nothing changed",
-            all(firing, held),
-            words::share(*share)
-        ),
+        Said::FiringAtTarget { firing, share } => {
+            let at = share.map_or_else(|| "its target".to_owned(), |share| format!("{share} %"));
+            format!(
+                "{guard}: {}, but the traffic is at {at} already: nothing to roll back, nothing changed",
+                all(firing, held)
+            )
+        }
         Said::Clear(measured) => {
             let text = measured.assessment.as_ref().map_or_else(String::new, |a| a.text(&measured.settings));
             format!("{guard}: {} is clear again: {text}", words::label(&measured.settings))
@@ -93,11 +94,11 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
             let what = if *quiet {
                 format!("too little traffic to tell for {after}")
             } else {
-                format!("Ripcord is blind for {after}")
+                format!("Ripcord has been blind for {after}")
             };
             format!("{what}: {}", by_reason(unseen))
         }
-        Said::Sees => "Ripcord sees again: every trigger that was unknown is known".to_owned(),
+        Said::Sees => "Ripcord sees again: every trigger that was unknown is known again".to_owned(),
         Said::NotReady { problems } => {
             format!("{guard}: a rollback would FAIL now: {}", self::problems(problems))
         }
@@ -108,11 +109,16 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         Said::BaselinesTooOld(old) => some(old.iter().map(too_old), NAMED, "; ", more),
         Said::BaselinesFresh => "no recorded baseline is too old any more".to_owned(),
         Said::Rearmed => format!("{guard}: watching again"),
-        Said::Paused { until } => {
+        Said::Paused { until, halts } => {
             let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
-            format!("{guard}: paused until {until}; nothing is rolled back until then")
+            let rest =
+                if *halts { "its rollback is halted in the middle" } else { "nothing is rolled back until then" };
+            format!("{guard}: paused until {until}; {rest}")
         }
-        Said::Acknowledged { .. } => format!("{guard}: acknowledged"),
+        Said::Acknowledged { gives_up: true } => {
+            format!("{guard}: acknowledged; the failed rollback is not tried again")
+        }
+        Said::Acknowledged { gives_up: false } => format!("{guard}: acknowledged"),
     }
 }
 
@@ -131,7 +137,7 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
              acknowledge (ripcord ack {guard})."
         ),
         Said::RollbackFails { accepted: false, .. } => format!(
-            "Act now: the traffic is not moved back. Mend what the error says, or change the objects yourself (kubectl); Ripcord keeps \
+            "Act now: the traffic is not fully moved back. Fix what the error says, or change the objects yourself (kubectl). Ripcord keeps \
              trying until it works or you acknowledge (ripcord ack {guard})."
         ),
         Said::RollbackAbandoned { .. } => format!(
@@ -139,7 +145,8 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
              --component {guard} --reason \"why\")."
         ),
         Said::Helped { .. } => format!(
-            "Find the cause, then re-arm the guard (ripcord rearm {guard}) before traffic is moved again: until then it does not roll back."
+            "Nothing urgent: the traffic is moved back and the service is well. Find the cause, then re-arm the guard (ripcord rearm {guard}) \
+             before traffic is moved up again: until then it is not rolled back."
         ),
         Said::CannotSee { .. } => {
             format!("Check by other means that users are served, then re-arm the guard (ripcord rearm {guard}).")
@@ -152,22 +159,22 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
              (ripcord rearm {guard})."
         ),
         Said::Undone { .. } => format!(
-            "Find out what sets it back (GitOps, an operator, a person) and stop it there. Ripcord does not fight, and the guard is latched. \
+            "Act now: find out what sets it back (GitOps, an operator, a person) and stop it there. Ripcord does not fight, and the guard is latched. \
              To roll back once more: ripcord rollback --component {guard} --reason \"why\""
         ),
-        Said::Firing(_) => "Look at it; Ripcord changes nothing for this trigger.".to_owned(),
+        Said::Firing(_) => "Look at the service: this trigger only pages, Ripcord changes nothing.".to_owned(),
         Said::FiringWhileLatched(_) => format!(
             "Act now: move the traffic by hand if that helps (ripcord rollback --component {guard} --reason \"why\"). Re-arm the guard (ripcord \
              rearm {guard}) so that it acts by itself again."
         ),
         Said::FiringAtTarget { .. } => {
-            "Look at the service itself: this share of the traffic is not what makes it fail.".to_owned()
+            "Look at the service itself: the traffic that is being moved is not what makes it fail.".to_owned()
         }
         Said::ClearWhileLatched => {
             format!("Re-arm the guard (ripcord rearm {guard}) before traffic is moved again.")
         }
         Said::TriggerGone(_) => {
-            "Look whether what was paged is over: this page ends because the configuration changed.".to_owned()
+            "Check whether what was paged is over: this page ends only because the configuration changed.".to_owned()
         }
         Said::GuardGone { .. } => {
             "Nothing, if the guard was meant to go: it is neither watched nor rolled back any more.".to_owned()
@@ -176,16 +183,19 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
             "Nothing: there is too little traffic to decide by. Ripcord decides again as soon as there is more.".to_owned()
         }
         Said::Blind { quiet: false, .. } => {
-            "Look at Prometheus and at what it scrapes: until this is mended, nothing that is named here is rolled back.".to_owned()
+            "Check Prometheus and what it scrapes: until that works, nothing that is named here is rolled back.".to_owned()
         }
         Said::NotReady { .. } => {
-            "Mend what the error says before the night: until then this guard is not protected. ripcord preflight tries it again at once."
+            "Fix what the error says before a rollback is needed: until then this guard is not protected. ripcord preflight tries it again at once."
                 .to_owned()
         }
         Said::BaselinesTooOld(_) => {
-            "Record it anew while the service is well: ripcord baseline record. Until then the old one is compared with.".to_owned()
+            "Record it anew while the service is well: ripcord baseline record. Until then the old one is used.".to_owned()
         }
-        Said::Paused { .. } => format!("Nothing. To watch again before that: ripcord resume {guard}"),
+        Said::Paused { halts: false, .. } => format!("Nothing. To end the pause sooner: ripcord resume {guard}"),
+        Said::Paused { halts: true, .. } => format!(
+            "Check the share: what was changed stays changed, the rest is not done. To go on with the rollback sooner: ripcord resume {guard}"
+        ),
         Said::Acknowledged { gives_up: true } => format!(
             "Move the traffic yourself: Ripcord does not try again. To have it try: ripcord rollback --component {guard} --reason \"why\". When \
              all is well, ripcord rearm {guard}."
@@ -267,7 +277,7 @@ fn by_reason(unseen: &[Unseen]) -> String {
     }
     let named = reasons.iter().map(|(reason, guards)| {
         let guards = guards.iter().map(|(guard, triggers)| format!("{guard} ({})", triggers.join(", ")));
-        format!("{reason}: {}", some(guards, NAMED, ", ", more))
+        format!("{}: {reason}", some(guards, NAMED, ", ", more))
     });
     some(named, NAMED, "; ", more)
 }

@@ -165,8 +165,8 @@ pub(super) enum Said {
     BaselinesFresh,
     /// A person re-armed the guard.
     Rearmed,
-    /// A person paused it.
-    Paused { until: Timestamp },
+    /// A person paused it, in the middle of a rollback or not.
+    Paused { until: Timestamp, halts: bool },
     /// A person has seen the incident. Its failing rollback is not tried any more, or there is none.
     Acknowledged { gives_up: bool },
 }

@@ -157,7 +157,8 @@ fn all_said() -> Vec<Said> {
         Said::BaselinesTooOld(vec![old("a"), old("b")]),
         Said::BaselinesFresh,
         Said::Rearmed,
-        Said::Paused { until },
+        Said::Paused { until, halts: false },
+        Said::Paused { until, halts: true },
         Said::Acknowledged { gives_up: true },
         Said::Acknowledged { gives_up: false },
     ];

@@ -19,8 +19,8 @@ impl Words for Chinese {
     fn heading(&self, heading: Heading) -> &'static str {
         match heading {
             Heading::ToDo => "现在要做什么",
-            Heading::Wrong => "故障",
-            Heading::AtTheTrip => "起因",
+            Heading::Wrong => "异常情况",
+            Heading::AtTheTrip => "触发时的情况",
             Heading::Now => "当前数值",
             Heading::Did => "Ripcord 做了什么",
             Heading::Helped => "是否见效",
@@ -54,7 +54,7 @@ impl Words for Chinese {
             let time = duration_in_chinese(held.time);
             match held.since {
                 Some(since) => format!("已持续 {time}，始于 {} 或更早", since.strftime("%H:%M:%S UTC")),
-                None => format!("当时已持续 {time}"),
+                None => format!("已持续 {time}"),
             }
         }));
         lines.extend(trigger.baseline_source.iter().map(|source| format!("基线：{source}")));
@@ -66,21 +66,21 @@ impl Words for Chinese {
         match did {
             Did::WouldHaveMoved => format!("未做任何改动：这是 dry run。否则会把流量{way}。"),
             Did::Moves => format!("正在把流量{way}。"),
-            Did::MovesAndFails => format!("正在把流量{way}，有一步失败。"),
-            Did::RolloutFails => format!("正在把流量{way}，改动都已完成，但 Pod 没有就绪。"),
-            Did::Abandoned => format!("本来要把流量{way}，没有完成就中止了。"),
+            Did::MovesAndFails => format!("正在尝试把流量{way}，有一步失败。"),
+            Did::RolloutFails => format!("把流量{way} 的改动已全部提交；Pod 就绪后流量才会切走，但 Pod 没有就绪。"),
+            Did::Abandoned => format!("把流量{way} 的操作中途停止，没有完成。"),
             Did::Moved => format!("已把流量{way}，各步骤均已完成。"),
-            Did::FoundDone => format!("要把流量{way}，发现各步骤都已经完成。"),
-            Did::Undone => format!("已把流量{way}，之后被人撤销；Ripcord 不会再做一次。"),
-            Did::OnlyTells => "未做任何改动：只负责通知。".to_owned(),
-            Did::AtTarget => "未做任何改动：已没有流量可切。".to_owned(),
-            Did::Latched => "未做任何改动：上次回滚后，该守护处于锁定状态。".to_owned(),
+            Did::FoundDone => format!("要把流量{way} 时，发现各步骤均已完成。"),
+            Did::Undone => format!("已把流量{way}，之后被撤销；Ripcord 不会重复执行。"),
+            Did::OnlyTells => "未做任何改动：这个触发器只负责通知。".to_owned(),
+            Did::AtTarget => "未做任何改动：流量已经在目标比例。".to_owned(),
+            Did::Latched => "未做任何改动：该守护自上次回滚后一直处于锁定状态。".to_owned(),
         }
     }
 
     fn helped(&self, helped: &Helped) -> String {
         match helped {
-            Helped::NotKnownYet => "尚不清楚。".to_owned(),
+            Helped::NotKnownYet => "还不知道。".to_owned(),
             Helped::NotMoved => "还没有：Pod 就绪后流量才会切走。".to_owned(),
             Helped::NotDone => "没有。流量可能没有切回，或只切回一部分。".to_owned(),
             Helped::Yes(Some(now)) => format!("是。变更之后：{}", number(now)),
@@ -89,26 +89,23 @@ impl Words for Chinese {
             Helped::No(None) => "没有。各触发器没有按时恢复正常。".to_owned(),
             Helped::NotSeen(Some(now)) => format!("无法确认。{}：{}", now.label, now.text),
             Helped::NotSeen(None) => "无法确认。".to_owned(),
-            Helped::NoLonger => "已被撤销的部分不再有效。".to_owned(),
+            Helped::NoLonger => "被撤销的部分已不再有效。".to_owned(),
         }
     }
 
     fn next(&self, next: Next, moving: bool) -> String {
         match next {
             Next::Verify { within_seconds } => {
-                let when = if moving {
-                    "等 Pod 全部重启完，再验证服务是否恢复"
-                } else {
-                    "验证服务是否恢复"
-                };
-                format!("{when}，最长 {}，有结果会通知。", duration_in_chinese(seconds(within_seconds)))
+                let when = if moving { "等 Pod 全部重启之后，" } else { "" };
+                let within = duration_in_chinese(seconds(within_seconds));
+                format!("{when}验证服务是否恢复，最多用 {within}，有结果会通知。")
             }
             Next::Retry { in_seconds } => {
                 format!("约 {in_seconds:.0} 秒后重试，直到成功。成功时会通知，中间的失败不再通知。")
             }
             Next::Rung { percentage } => format!("继续把流量切到 {percentage} %，再验证一次。"),
-            Next::Rearm => "不再动作：有人重新启用之前，不会自动回滚。".to_owned(),
-            Next::Resume { until } => format!("不动作，直到 {}，或有人提前恢复。", utc(until)),
+            Next::Rearm => "不再动作：在有人重新启用之前，不会自动回滚该守护。".to_owned(),
+            Next::Resume { until } => format!("在 {} 之前不会动作，除非有人提前恢复。", utc(until)),
             Next::Tell => "恢复时会通知。".to_owned(),
         }
     }
@@ -119,7 +116,7 @@ impl Words for Chinese {
             StepResult::Changed => "已改动",
             StepResult::AlreadyThere => "无需改动",
             StepResult::Absent => "不存在",
-            StepResult::WouldChange => "本应改动",
+            StepResult::WouldChange => "本会改动",
             StepResult::Failed => "失败",
         }
     }

@@ -54,9 +54,9 @@ impl Words for English {
             let time = duration_in_words(held.time);
             match held.since {
                 Some(since) => {
-                    format!("Breach observed for {time}, since {} or before", since.strftime("%H:%M:%S UTC"))
+                    format!("Breach observed for {time}, since {} or earlier", since.strftime("%H:%M:%S UTC"))
                 }
-                None => format!("Breach observed for {time} then"),
+                None => format!("Breach had been observed for {time}"),
             }
         }));
         lines.extend(trigger.baseline_source.iter().map(|source| format!("Baseline: {source}")));
@@ -68,15 +68,19 @@ impl Words for English {
         match did {
             Did::WouldHaveMoved => format!("Nothing: this is a dry run. It would have moved the traffic{way}."),
             Did::Moves => format!("It is moving the traffic{way}."),
-            Did::MovesAndFails => format!("It is moving the traffic{way}. A step failed."),
-            Did::RolloutFails => format!("It moved the traffic{way} as far as pods become ready, and they do not."),
+            Did::MovesAndFails => format!("It is trying to move the traffic{way}. A step failed."),
+            Did::RolloutFails => {
+                format!(
+                    "It changed every object to move the traffic{way}. Traffic follows as pods become ready, and they do not."
+                )
+            }
             Did::Abandoned => format!("It was moving the traffic{way}, and has stopped before it was done."),
             Did::Moved => format!("It moved the traffic{way}. Every step is done."),
-            Did::FoundDone => format!("It was to move the traffic{way}, and found every step done."),
+            Did::FoundDone => format!("It was to move the traffic{way}, and found every step done already."),
             Did::Undone => format!("It moved the traffic{way}. Somebody undid that, and Ripcord does not repeat it."),
-            Did::OnlyTells => "Nothing: it only tells you.".to_owned(),
-            Did::AtTarget => "Nothing: there is no traffic left to move.".to_owned(),
-            Did::Latched => "Nothing: the guard is latched since its last rollback.".to_owned(),
+            Did::OnlyTells => "Nothing: this trigger only pages.".to_owned(),
+            Did::AtTarget => "Nothing: the traffic is at its target already.".to_owned(),
+            Did::Latched => "Nothing: the guard has been latched since its last rollback.".to_owned(),
         }
     }
 
@@ -103,8 +107,8 @@ impl Words for English {
                 format!("{when} for at most {within} whether the service is well, and tells you.")
             }
             Next::Retry { in_seconds } => format!(
-                "It tries again in about {in_seconds:.0} s and goes on until it works. You are told when it does, and of no failure in \
-                 between."
+                "It tries again in about {in_seconds:.0} s and goes on until it works. You are told when it does, and not of each failure \
+                 in between."
             ),
             Next::Rung { percentage } => format!("It moves the traffic on to {percentage} % and checks again."),
             Next::Rearm => "Nothing: it does not roll this guard back by itself before somebody re-arms it.".to_owned(),

@@ -18,7 +18,7 @@ Watch the error rate; nothing else to do yet.
 
 What is wrong:
 error_rate: 3.1 %, limit 1 %
-Breach observed for 5m0s, since 02:59:05 UTC or before
+Breach observed for 5m0s, since 02:59:05 UTC or earlier
 
 What Ripcord did:
 It is moving the traffic from 25 % to 0 %.

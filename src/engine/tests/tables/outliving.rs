@@ -45,8 +45,7 @@ fn what_an_attempt_before_may_have_changed_is_not_said_to_be_unchanged() {
         let page = scenario.notifications.last().unwrap();
         assert_eq!(
             page.summary,
-            "terminal: every step is at 0 %, as this attempt found it; whether an attempt before changed it is not known; checking \
-             that it helps",
+            "terminal: every step was found at 0 % already, changed by an earlier attempt or by somebody else; checking whether it helped",
             "{cut_off}"
         );
     }

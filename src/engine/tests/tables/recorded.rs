@@ -65,7 +65,7 @@ fn without_a_recording_nothing_is_seen() {
         scenario.run(&format!("share 0\n 2m10s {measured}\n show"));
         scenario.expect("2m0s critical watchdog.blind\n 2m10s watching, load unknown, held 0s");
         let said = &scenario.notifications[0].summary;
-        assert!(said.contains("no baseline is recorded yet: run ripcord baseline record: terminal (load)"), "{said}");
+        assert!(said.contains("terminal (load): no baseline is recorded yet: run ripcord baseline record"), "{said}");
         scenario.run("record 100\n 10s value 100");
         scenario
             .expect("2m10s 100, recorded 2026-01-02, 1d, 1000000 samples, version 1\n 2m10s critical watchdog.sees");
