@@ -12,13 +12,13 @@ use reqwest::{Certificate, Client, Method, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{self, Finding, Receiver, Webhook, WebhookFormat, WebhookUrl};
-use crate::engine::Language;
+use crate::engine::{Language, Notification};
 
 use super::addresses::Addresses;
 use super::courier::{Courier, Failure};
 use super::entry::Entry;
 use super::formats::template::BodyTemplate;
-use super::formats::{self, answer, dingtalk, feishu, pagerduty};
+use super::formats::{self, alertmanager, answer, dingtalk, feishu, pagerduty};
 use super::text::{clip, redact, single_line};
 use super::{material, signature};
 
@@ -82,7 +82,17 @@ impl WebhookCourier {
         let mut opened = material::read(settings.timeout, move || open(&settings)).await?;
         let mut headers = self.headers(entry, &opened)?;
         let target = format!("POST to {}", host(&opened.url));
-        let body = opened.complete(self.settings.format, body, &mut headers, Timestamp::now())?;
+        let body = match self.settings.format {
+            WebhookFormat::Alertmanager => alertmanager::timed(body, &entry.notification, Timestamp::now()),
+            WebhookFormat::AlertmanagerApi => {
+                let body = alertmanager::timed(body, &entry.notification, Timestamp::now());
+                match open_alerts(&opened, &entry.notification, &headers).await {
+                    Some(open) => alertmanager::narrowed(&body, &entry.notification, &open),
+                    None => body,
+                }
+            }
+            format => opened.complete(format, body, &mut headers, Timestamp::now())?,
+        };
         let request = opened.client.post(opened.url.clone()).headers(headers).body(body);
         match request.send().await {
             Ok(response) => judge(response, self.settings.format, &target, &opened).await,
@@ -307,7 +317,7 @@ async fn judge(response: Response, format: WebhookFormat, target: &str, opened: 
     let after = after.and_then(|header| super::backoff::retry_after(header, Timestamp::now()));
     let said = answer(response).await;
     let told = |text: &str| clip(&opened.redact(&single_line(text)), MAX_EXCERPT);
-    if let Some(verdict) = answer::verdict(format, &said, status.is_success(), target, told) {
+    if let Some(verdict) = answer::verdict(format, &said, status.is_success(), target, after, told) {
         return verdict;
     }
     let said = told(&said);
@@ -328,7 +338,21 @@ async fn judge(response: Response, format: WebhookFormat, target: &str, opened: 
         };
         return Err(Failure::Refused(format!("{text}; {check}")));
     }
+    // A service that counts by the minute and does not say so is left alone for one.
+    let after = after.or((status == StatusCode::TOO_MANY_REQUESTS).then_some(answer::PAUSE));
     Err(Failure::Retry { error: text, after })
+}
+
+/// The alerts of the notification's story that an Alertmanager says are open, where it ends some. Without an answer that can be read all
+/// that may be open are ended.
+async fn open_alerts(opened: &Opened, notification: &Notification, headers: &HeaderMap) -> Option<serde_json::Value> {
+    let mut url = opened.url.clone();
+    url.query_pairs_mut().append_pair("filter", &alertmanager::matcher(notification)?);
+    let response = opened.client.get(url).headers(headers.clone()).send().await.ok()?;
+    if !response.status().is_success() {
+        return None;
+    }
+    serde_json::from_str(&answer(response).await).ok()
 }
 
 /// The beginning of the answer's body. What cannot be read is left out: the status alone decides.

@@ -41,14 +41,20 @@ pub(super) fn meaning(code: i64) -> Meaning {
         }
         400105 | 430101..=430104 => Meaning::Refused("the service takes offence at what the message holds"),
         460101 | 101002 => Meaning::Refused("the message is too long; please report it"),
-        _ => Meaning::Retry("see the documentation of DingTalk's custom robots"),
+        _ => Meaning::Unknown("see the documentation of DingTalk's custom robots"),
     }
 }
 
-/// Whether a name to call is a number of a mobile phone, which DingTalk takes apart from its users' ids.
+/// Whether a name to call can be the number of a mobile phone.
 fn is_mobile(name: &str) -> bool {
     let digits = name.strip_prefix('+').unwrap_or(name);
     digits.len() >= 8 && digits.chars().all(|c| c.is_ascii_digit() || c == '-')
+}
+
+/// Whether a name to call can be a user's id. Some companies number their users, so that digits alone can be either: they stand in both
+/// lists, and the one in which DingTalk does not know them calls nobody.
+fn is_user(name: &str) -> bool {
+    name != "all" && !name.starts_with('+')
 }
 
 /// The message.
@@ -81,9 +87,10 @@ fn with_room(chat: &Chat<'_>, room: usize) -> Value {
         "markdown": {"title": clip(&title, MAX_TITLE), "text": text.join("\n\n")},
     });
     if !chat.mention.is_empty() {
-        let (mobiles, others): (Vec<&String>, Vec<&String>) = chat.mention.iter().partition(|name| is_mobile(name));
-        let (all, users): (Vec<&String>, Vec<&String>) = others.into_iter().partition(|name| *name == "all");
-        message["at"] = json!({"atMobiles": mobiles, "atUserIds": users, "isAtAll": !all.is_empty()});
+        let mobiles: Vec<&String> = chat.mention.iter().filter(|name| is_mobile(name)).collect();
+        let users: Vec<&String> = chat.mention.iter().filter(|name| is_user(name)).collect();
+        let all = chat.mention.iter().any(|name| name == "all");
+        message["at"] = json!({"atMobiles": mobiles, "atUserIds": users, "isAtAll": all});
     }
     message
 }

@@ -1,7 +1,7 @@
 //! The webhook format `feishu`: a card for the custom bot of a group, of Feishu or Lark.
 //!
 //! - <https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot>: body, signature, limits (20 KB a request; 100 requests a minute and 5 a
-//!   second) and codes. The signature is the HMAC-SHA-256 of *nothing* under the key `timestamp + "\n" + secret`, in Base64
+//!   second) and codes; what its gateway answers to too many is `9499` with `too many request`, `99991400`, `11232` or `230020`. The signature is the HMAC-SHA-256 of *nothing* under the key `timestamp + "\n" + secret`, in Base64
 //! - <https://open.feishu.cn/document/uAjLw4CM/ukzMukzMukzM/feishu-cards/feishu-card-overview>: the parts of a card
 //!
 //! What comes from elsewhere is set as `plain_text`, in which nothing is a sign; only headings and calls are set as markdown.
@@ -15,7 +15,7 @@ use sha2::Sha256;
 use crate::notify::message::Tone;
 use crate::notify::text::clip;
 
-use super::answer::Meaning;
+use super::answer::{Meaning, says_too_many};
 use super::chat::{Chat, bytes, fit};
 
 /// The limit is 20 KB for a request, however it counts them; what is left of it is for the signature.
@@ -24,19 +24,24 @@ const MAX_BODY: usize = 18_000;
 /// How much of the title is said, in characters: a phone shows three lines of it.
 const MAX_TITLE: usize = 300;
 
-/// What a code means.
-pub(super) fn meaning(code: i64) -> Meaning {
+/// What is wrong when a limit is met.
+const TOO_MANY: &str = "more than 100 messages in a minute, 5 in a second";
+
+/// What a code means, with its text.
+pub(super) fn meaning(code: i64, text: &str) -> Meaning {
     match code {
         0 => Meaning::Accepted,
+        // One code for whatever is a bad request to the gateway, too many of them too.
+        9499 if says_too_many(text) => Meaning::Busy(TOO_MANY),
         9499 => Meaning::Refused("the body is malformed or too large; please report it"),
         19001 | 19003 => Meaning::Refused("check the receiver's address: the bot may be gone"),
         19002 => Meaning::Refused("the body is malformed; please report it"),
         19021 => Meaning::Refused("check the receiver's secret_file and this machine's clock"),
         19022 => Meaning::Refused("add this machine to the bot's list of IP addresses"),
         19024 => Meaning::Refused("let the bot want a keyword that every message has, like Event, or a signature"),
-        11232 => Meaning::Busy("too many messages at once"),
+        11232 | 230020 | 99991400 => Meaning::Busy(TOO_MANY),
         11233 | 19007 => Meaning::Refused("see in the group's settings why the bot may not send"),
-        _ => Meaning::Retry("see the documentation of Feishu's custom bots"),
+        _ => Meaning::Unknown("see the documentation of Feishu's custom bots"),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn meaning(code: i64) -> Meaning {
         45009 | 45033 => Meaning::Busy("more than 20 messages in a minute"),
         93000 | 93004 | 93008 => Meaning::Refused("check the receiver's address: the robot may be gone"),
         40008 | 40058 | 44004 => Meaning::Refused("the message is malformed or too long; please report it"),
-        _ => Meaning::Retry("see https://open.work.weixin.qq.com/devtool/query"),
+        _ => Meaning::Unknown("see https://open.work.weixin.qq.com/devtool/query"),
     }
 }
 
