@@ -2,7 +2,9 @@
 
 use crate::engine::{Next, RollbackFacts, StepResult, TriggerWords, duration_in_words};
 
-use super::{Did, Heading, Held, Helped, Label, Tone, Words, seconds, utc};
+use super::content::Tone;
+use super::words::{Did, Heading, Held, Helped, Label, Words};
+use super::{seconds, utc};
 
 pub(super) struct English;
 
