@@ -61,7 +61,7 @@ fn of_engine() -> Vec<Story> {
         of("it is accepted, and the pods do not start", plain(), "5m10s 5 %\n changed\n accepted\n failed"),
         of("a restart in the middle", plain(), "5m10s 5 %\n restart\n already there\n completed"),
         of("everything was there already", plain(), "5m10s 5 %\n already there\n completed"),
-        of("somebody undoes it", plain(), "5m10s 5 %\n changed\n completed\n drift kubectl\n share 25\n 30s 0 %"),
+        of("somebody undoes it", plain(), "5m10s 5 %\n changed\n completed\n drift kubectl\n share 25\n 3m 0 %"),
         of("at the target already", plain(), "share 0\n 5m10s 5 %\n 12m 0 %"),
         of("bad again while latched", plain(), "5m10s 5 %\n changed\n completed\n 7m 0 %\n 6m 5 %\n 7m 0 %"),
         of("paused", plain(), "pause 30m\n 10s 0 %\n resume"),

@@ -171,6 +171,9 @@ pub struct RollbackFacts {
     pub from_percentage: Option<u8>,
     /// The share it goes to.
     pub to_percentage: u8,
+    /// Whether somebody undid it since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
     /// The steps and what came of them so far.
     pub steps: Vec<StepReport>,
     /// What went wrong, where something did.

@@ -89,7 +89,7 @@ pub struct Incident {
     /// Ticks in a row that saw the share above the target after the change.
     pub(super) seen_above_target: u32,
     /// Whether it was paged that somebody undid the change.
-    pub(super) reverted: bool,
+    pub reverted: bool,
     /// Whether it is not watched any more that the change stays: a person has moved traffic since.
     #[serde(default)]
     pub(super) unwatched: bool,
@@ -326,6 +326,7 @@ impl Incident {
         RollbackFacts {
             from_percentage: self.from_percentage,
             to_percentage: self.to_percentage,
+            undone: self.reverted,
             steps: self.steps.clone(),
             error: self.error.clone(),
         }

@@ -123,10 +123,12 @@ impl Guard {
     fn verified(&mut self, well: &[Measured], now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
         let facts = self.facts_of_one(well, rules);
         let Some(incident) = &self.incident else { return };
+        let at = incident.to_percentage;
+        let share = self.share.as_ref().ok().copied().filter(|share| *share > at);
         let page = Page {
             event: Event::RollbackVerified,
             severity: Severity::Critical,
-            said: Said::Helped { at: incident.to_percentage },
+            said: if incident.reverted { Said::ClearThoughUndone { at, share } } else { Said::Helped { at } },
             facts,
             next: Some(Next::Rearm),
             dry_run: rules.dry_run,

@@ -29,6 +29,10 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
             format!("{guard}：该守护已从配置中删除，回滚{}中途放弃", spaced(&movement(*way)))
         }
         Said::Helped { at } => format!("{guard}：回滚见效：切到 {at} % 之后，触发器已恢复正常"),
+        Said::ClearThoughUndone { at, share } => {
+            let share = share.map_or_else(String::new, |share| format!("，目前比例为 {share} %"));
+            format!("{guard}：触发器已恢复正常，但无法判断回滚是否见效：回滚到 {at} % 之后又被撤销{share}")
+        }
         Said::CannotSee { at, within, unseen } => format!(
             "{guard}：已回滚到 {at} %，但 {}内无法确认是否见效：{}",
             numbers::duration(*within),
@@ -129,6 +133,10 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
                 "不紧急：流量已切回，服务已恢复。请查明原因，重新启用（ripcord rearm {guard}）之后再继续切流量；在此之前不会自动回滚。"
             )
         }
+        Said::ClearThoughUndone { .. } => format!(
+            "目前不会自动回滚：该守护处于锁定状态。请查明是谁改动了流量。如果当前比例是有意的，请重新启用（ripcord rearm {guard}）；否则执行：ripcord \
+             rollback --component {guard} --reason \"原因\""
+        ),
         Said::CannotSee { .. } => {
             format!("请用其他办法确认用户访问正常，再重新启用（ripcord rearm {guard}）。")
         }

@@ -37,6 +37,12 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         Said::Helped { at } => {
             format!("{guard}: the rollback helped: the triggers are clear again at {at} %")
         }
+        Said::ClearThoughUndone { at, share } => {
+            let share = share.map_or_else(String::new, |share| format!(", and the share is {share} %"));
+            format!(
+                "{guard}: the triggers are clear again, but whether the rollback helped cannot be told: it was undone{share} (it went to {at} %)"
+            )
+        }
         Said::CannotSee { at, within, unseen } => format!(
             "{guard}: rolled back to {at} %, but after {} it cannot be told whether it helped: {}",
             words::duration(*within),
@@ -147,6 +153,9 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         Said::Helped { .. } => format!(
             "Nothing urgent: the traffic is moved back and the service is well. Find the cause, then re-arm the guard (ripcord rearm {guard}) \
              before traffic is moved up again: until then it is not rolled back."
+        ),
+        Said::ClearThoughUndone { .. } => format!(
+            "Nothing is rolled back now: the guard is latched. Find out who moved the traffic. If the share is meant, re-arm the guard (ripcord              rearm {guard}); if not: ripcord rollback --component {guard} --reason \"why\""
         ),
         Said::CannotSee { .. } => {
             format!("Check by other means that users are served, then re-arm the guard (ripcord rearm {guard}).")

@@ -125,6 +125,8 @@ pub(super) enum Said {
     RollbackAbandoned { way: Movement },
     /// It helped.
     Helped { at: u8 },
+    /// The triggers are clear, and the change was undone meanwhile: to this share, where that is known. What they are clear by is not told.
+    ClearThoughUndone { at: u8, share: Option<u8> },
     /// Whether it helped cannot be seen; without triggers none could be read.
     CannotSee { at: u8, within: Duration, unseen: Vec<Unseen> },
     /// It did not help, and this is the next rung.

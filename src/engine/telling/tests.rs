@@ -132,6 +132,8 @@ fn all_said() -> Vec<Said> {
         Said::RollbackFails { way: dark, accepted: false, error: "E2".to_owned() },
         Said::RollbackAbandoned { way },
         Said::Helped { at: 10 },
+        Said::ClearThoughUndone { at: 0, share: Some(40) },
+        Said::ClearThoughUndone { at: 0, share: None },
         Said::CannotSee { at: 10, within, unseen: Vec::new() },
         Said::CannotSee { at: 10, within, unseen: vec![unseen("a", Unknown::NoTraffic)] },
         Said::DidNotHelp { at: 10, within, bad: vec![one.clone()], next: Some(5) },

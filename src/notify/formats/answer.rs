@@ -31,9 +31,21 @@ pub(super) enum Meaning {
 /// `api freq out of limit`, `trigger frequency limit`. Their codes for it differ by the gateway that answers, and new ones come.
 pub(super) fn says_too_many(text: &str) -> bool {
     let text = text.to_lowercase();
-    ["too many", "too fast", "too frequent", "freq", "rate limit", "ratelimit", "rate_limit", "quota", "频率", "频繁", "限流"]
-        .iter()
-        .any(|words| text.contains(words))
+    [
+        "too many",
+        "too fast",
+        "too frequent",
+        "freq",
+        "rate limit",
+        "ratelimit",
+        "rate_limit",
+        "quota",
+        "频率",
+        "频繁",
+        "限流",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
 }
 
 /// Whether a format's service says in its answer's body whether it took the message.

@@ -148,6 +148,7 @@ fn examples() -> Vec<Notification> {
             rollback: Some(RollbackFacts {
                 from_percentage: Some(25),
                 to_percentage: 0,
+                undone: false,
                 steps: vec![StepReport {
                     step: "deployment_env shop/web".to_owned(),
                     result: StepResult::Changed,

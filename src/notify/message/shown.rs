@@ -88,6 +88,10 @@ pub(super) fn helped(notification: &Notification, language: Language) -> Option<
         Event::RollbackSucceeded => Some(Helped::NotKnownYet),
         Event::RollbackFailed if is_changed(notification) => Some(Helped::NotMoved),
         Event::RollbackFailed => Some(Helped::NotDone),
+        // What was undone may have helped, or not.
+        Event::RollbackVerified if notification.rollback.as_ref().is_some_and(|rollback| rollback.undone) => {
+            Some(Helped::NotSeen(now))
+        }
         Event::RollbackVerified => Some(Helped::Yes(now)),
         Event::RollbackNotRecovered if known && now.is_some() => Some(Helped::No(now)),
         Event::RollbackNotRecovered => Some(Helped::NotSeen(now)),

@@ -46,6 +46,7 @@ pub(super) fn notification(id: &str) -> Notification {
         rollback: Some(RollbackFacts {
             from_percentage: Some(25),
             to_percentage: 0,
+            undone: false,
             steps: vec![StepReport {
                 step: "deployment_env sealos-system/terminal-controller".to_owned(),
                 result: StepResult::Changed,

@@ -113,6 +113,20 @@ fn a_change_that_is_undone_is_paged_once_with_who_and_what() {
 }
 
 #[test]
+fn what_was_undone_meanwhile_is_not_said_to_have_helped() {
+    let mut scenario = Scenario::new(plain());
+    scenario.run("5m10s 5 %\ncompleted\nshare 0\n20s 0 %");
+    scenario.forget();
+    scenario.run("share 40\n5m 0 %");
+    scenario.expect("5m40s critical rollback.reverted\n7m10s critical rollback.verified\n7m10s rolled_back");
+    assert_eq!(
+        scenario.notifications.last().unwrap().summary,
+        "terminal: the triggers are clear again, but whether the rollback helped cannot be told: it was undone, and the share is 40 % (it \
+         went to 0 %)"
+    );
+}
+
+#[test]
 fn what_is_undone_long_after_is_not_paged() {
     let mut short = plain();
     short.guards[0].rollback.drift_watch = seconds(60);

@@ -31,7 +31,9 @@ pub(super) fn concerned(notification: &Notification) -> Vec<String> {
     let mut ends = vec![alert::end(notification)];
     if ends_the_story(notification.event) {
         ends.extend(["/failed", "/reverted"].map(str::to_owned));
-        ends.extend(notification.rollback.as_ref().map(|rollback| format!("/not_recovered/{}", rollback.to_percentage)));
+        ends.extend(
+            notification.rollback.as_ref().map(|rollback| format!("/not_recovered/{}", rollback.to_percentage)),
+        );
     }
     ends
 }

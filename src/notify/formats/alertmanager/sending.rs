@@ -7,8 +7,8 @@ use crate::engine::{Event, Notification};
 use crate::notify::alert::{self, Effect};
 
 use super::super::generic::whole_seconds;
-use super::labels::{concerned, ends_the_story, identity, incident};
 use super::go_quoted;
+use super::labels::{concerned, ends_the_story, identity, incident};
 
 /// How long an alert fires whose end will be told. Without a time Alertmanager would end it after five minutes (`resolve_timeout`), as
 /// nobody repeats it. A latched guard may wait for a person over a holiday.
