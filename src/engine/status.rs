@@ -48,6 +48,9 @@ pub struct GuardStatus {
     /// What is worth a look about it all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Whether an acknowledgement now ends the tries of a rollback that fails: for who confirms one.
+    #[serde(skip)]
+    pub acknowledging_gives_up: bool,
 }
 
 /// One trigger. Its words are made when somebody asks for them.
@@ -72,6 +75,10 @@ pub struct TriggerStatus {
     pub for_seconds: f64,
     /// Whether its page is firing.
     pub firing: bool,
+    /// Since when it is firing: tells this page from the one before.
+    pub firing_since: Option<Timestamp>,
+    /// When a person said to have seen that page; absent where none is firing, and until somebody does.
+    pub acknowledged_at: Option<Timestamp>,
     /// Where its baseline comes from, in words.
     pub baseline_source: Option<String>,
 }
@@ -90,6 +97,11 @@ impl TriggerStatus {
     /// The value in words.
     pub fn text(&self) -> String {
         self.assessment.as_ref().map_or_else(String::new, |a| a.text(&self.settings))
+    }
+
+    /// Whether its page is firing, and nobody has said to have seen it.
+    pub fn is_unacknowledged(&self) -> bool {
+        self.firing && self.acknowledged_at.is_none()
     }
 
     /// What its words are made by: its settings without their stages and burn rates.
@@ -145,6 +157,8 @@ struct Shown<'a> {
     held_seconds: f64,
     for_seconds: f64,
     firing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_at: Option<Timestamp>,
 }
 
 impl Serialize for TriggerStatus {
@@ -166,6 +180,7 @@ impl Serialize for TriggerStatus {
             held_seconds: self.held_seconds,
             for_seconds: self.for_seconds,
             firing: self.firing,
+            acknowledged_at: self.acknowledged_at,
         };
         shown.serialize(serializer)
     }
@@ -217,6 +232,7 @@ pub(super) fn of(guard: &Guard) -> GuardStatus {
         ready_checked_at: guard.readiness.checked_at,
         problems: guard.readiness.problems.clone(),
         warnings: guard.readiness.warnings.clone(),
+        acknowledging_gives_up: guard.acknowledging_gives_up(),
     }
 }
 
@@ -239,5 +255,7 @@ fn trigger(trigger: &Trigger) -> TriggerStatus {
         held_seconds: trigger.clocks.held.unwrap_or_default().as_secs_f64(),
         for_seconds: settings.hold_for.as_secs_f64(),
         firing: trigger.firing.is_some(),
+        firing_since: trigger.firing.as_ref().map(|story| story.opened_at),
+        acknowledged_at: trigger.firing.as_ref().and_then(|story| story.acknowledged_at),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::action::{Action, Event, Next, Notification, Severity};
-use super::super::incident::{self, Page};
+use super::super::incident::{self, Incident, Page};
 use super::super::input::Command;
 use super::super::language::Language;
 use super::super::telling::{Cause, Said, Words};
@@ -160,14 +160,14 @@ impl Guard {
         }
         let others = !pages.is_empty();
         actions.extend(pages.into_iter().map(Action::Notify));
+        let gives_up = self.acknowledging_gives_up();
         let Some(incident) = &mut self.incident else {
             if !others {
                 actions.push(self.ignored("there is no incident to acknowledge"));
             }
             return;
         };
-        let failing = incident.failures > 0 && incident.completed_at.is_none();
-        let retrying = failing && self.state == GuardState::RollingBack;
+        let retrying = gives_up && self.state == GuardState::RollingBack;
         if incident.acknowledged_at.is_some() && !retrying {
             if !others {
                 actions.push(self.ignored("the incident is acknowledged already"));
@@ -175,7 +175,6 @@ impl Guard {
             return;
         }
         incident.acknowledged_at = Some(now);
-        let gives_up = failing && self.pause.as_ref().map_or(self.state, |p| p.from) == GuardState::RollingBack;
         let latched = matches!(self.state, GuardState::RolledBack | GuardState::NotRecovered);
         let next = (gives_up || latched).then_some(Next::Rearm);
         let page = self.told(Event::GuardAcknowledged, Said::Acknowledged { gives_up }, next, now, rules);
@@ -184,11 +183,17 @@ impl Guard {
         if retrying {
             self.give_up(now, actions);
         } else if let Some(pause) = &mut self.pause
-            && pause.from == GuardState::RollingBack
-            && failing
+            && gives_up
         {
             pause.from = GuardState::NotRecovered;
         }
+    }
+
+    /// Whether an acknowledgement ends the tries of a rollback that fails, also of one that a pause holds up.
+    pub fn acknowledging_gives_up(&self) -> bool {
+        let failing = |incident: &Incident| incident.failures > 0 && incident.completed_at.is_none();
+        let state = self.pause.as_ref().map_or(self.state, |pause| pause.from);
+        state == GuardState::RollingBack && self.incident.as_ref().is_some_and(failing)
     }
 
     /// The same for the triggers of the guard that only page: each has a story of its own.

@@ -1,6 +1,6 @@
 //! What a person can ask for on the page, and when.
 
-use crate::engine::{GuardState, GuardStatus, IncidentKind};
+use crate::engine::{GuardState, GuardStatus, TriggerStatus};
 
 /// Something that a person can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Action {
     }
 
     /// Whether there is any sense in it now. Whether it is done is for the engine to say.
-    fn makes_sense(self, guard: &GuardStatus) -> bool {
+    pub(super) fn makes_sense(self, guard: &GuardStatus) -> bool {
         let paused = guard.paused_until.is_some();
         match self {
             Self::Rollback => true,
@@ -64,11 +64,16 @@ impl Action {
                 GuardState::Watching => guard.incident.is_some(),
                 GuardState::RollingBack | GuardState::Verifying | GuardState::Paused => false,
             },
-            Self::Acknowledge => guard.incident.as_ref().is_some_and(|incident| {
-                let retrying = guard.state == GuardState::RollingBack && incident.error.is_some();
-                incident.kind != IncidentKind::Shift && (incident.acknowledged_at.is_none() || retrying)
-            }),
+            Self::Acknowledge => {
+                Self::is_incident_to_acknowledge(guard) || guard.triggers.iter().any(TriggerStatus::is_unacknowledged)
+            }
         }
+    }
+
+    /// Whether nobody has said to have seen the guard's incident; or somebody has, and can still end the tries of a rollback that fails.
+    pub(super) fn is_incident_to_acknowledge(guard: &GuardStatus) -> bool {
+        let retrying = guard.state == GuardState::RollingBack && guard.acknowledging_gives_up;
+        guard.incident.as_ref().is_some_and(|incident| incident.acknowledged_at.is_none() || retrying)
     }
 
     /// What makes sense now, the gentlest first.

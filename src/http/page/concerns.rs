@@ -161,14 +161,23 @@ fn of_guard(guard: &GuardStatus) -> Vec<Concern> {
 
 /// `error rate 3.1 %, limit 1 %, held 3m10s of 5m0s`.
 fn pending(trigger: &TriggerStatus) -> String {
+    let held = format!("held {} of {}", words::seconds(trigger.held_seconds), words::seconds(trigger.for_seconds));
+    let pages = trigger.settings().action == TriggerAction::Page && trigger.firing;
+    let held = match trigger.acknowledged_at {
+        Some(_) if pages => "paged and acknowledged",
+        None if pages => "paged",
+        _ => &held,
+    };
+    format!("{}, {held}", against_limit(trigger))
+}
+
+/// `error rate 3.1 %, limit 1 %`.
+pub(super) fn against_limit(trigger: &TriggerStatus) -> String {
     let value = match trigger.value {
         Some(value) => trigger.settings().in_words(value),
         None => "not known".to_owned(),
     };
-    let held = format!("held {} of {}", words::seconds(trigger.held_seconds), words::seconds(trigger.for_seconds));
-    let pages = trigger.settings().action == TriggerAction::Page && trigger.firing;
-    let held = if pages { "paged" } else { &held };
-    format!("{} {value}, limit {}, {held}", trigger.label(), trigger.threshold_text())
+    format!("{} {value}, limit {}", trigger.label(), trigger.threshold_text())
 }
 
 /// Whether a trigger is bad, or was and is not clear for long enough since.

@@ -6,16 +6,16 @@ use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use maud::{Markup, html};
+use maud::html;
 use serde::Deserialize;
 
-use crate::engine::{Command, GuardState, GuardStatus, duration_in_words};
+use crate::engine::{Command, GuardStatus, duration_in_words};
 
 use super::super::ask::{self, Denied};
 use super::super::{ConfiguredGuard, Server};
 use super::action::Action;
-use super::session::{Said, Visitor};
-use super::{guard as shown_guard, layout, origin, words};
+use super::session::{Key, Said, Session, Visitor};
+use super::{consequences, guard as shown_guard, layout, origin};
 
 /// The longest reason: a sentence or two. It is told in every page of its incident.
 const LONGEST_REASON: usize = 500;
@@ -43,13 +43,33 @@ pub(super) struct Confirmed {
 }
 
 /// What is known of what is asked for.
-struct Asked {
-    action: Action,
-    status: GuardStatus,
-    configured: Option<ConfiguredGuard>,
+pub(super) struct Asked {
+    /// What is asked.
+    pub action: Action,
+    /// The guard, as it is now.
+    pub status: GuardStatus,
+    /// What is configured for it.
+    pub configured: Option<ConfiguredGuard>,
     leads: bool,
     leader: Option<String>,
     dry_run: bool,
+}
+
+/// Why a confirmation is shown once more.
+#[derive(Clone, Copy)]
+enum Again {
+    /// Something is missing.
+    Lacks(&'static str),
+    /// The guard is not any more what its reader was shown.
+    HasChanged,
+}
+
+/// Who asks for a confirmation, and what they have typed so far.
+struct Asking<'a> {
+    key: &'a Key,
+    session: &'a Session,
+    typed: &'a Confirmed,
+    again: Option<Again>,
 }
 
 impl Asked {
@@ -87,8 +107,8 @@ pub(super) async fn ask(
             layout::refused(denied.status(), &denied.text())
         }
         Visitor::SignedIn(key, session) => {
-            let form = key.form(&session, &asked.status.guard, asked.action.as_str());
-            page(StatusCode::OK, &asked, &form, None, (server.now)())
+            let (key, session) = (&key, &session);
+            page(&asked, &Asking { key, session, typed: &Confirmed::default(), again: None }, (server.now)())
         }
     }
 }
@@ -114,17 +134,21 @@ pub(super) async fn carry_out(
         }
     };
     let word = asked.action.as_str();
-    if !key.is_form(&session, &asked.status.guard, word, &confirmed.form) {
+    let Some(shown) = key.shown(&session, &asked.status.guard, word, &confirmed.form) else {
         return layout::refused(StatusCode::FORBIDDEN, layout::FOREIGN);
-    }
+    };
     let now = (server.now)();
+    let again = |why| page(&asked, &Asking { key: &key, session: &session, typed: &confirmed, again: Some(why) }, now);
+    if shown != consequences::shown(&asked) {
+        return again(Again::HasChanged);
+    }
     let command = match command(asked.action, &confirmed, now) {
         Ok(command) => command,
-        Err(wrong) => return page(StatusCode::BAD_REQUEST, &asked, &confirmed.form, Some(wrong), now),
+        Err(lacks) => return again(Again::Lacks(lacks)),
     };
     tracing::info!(guard, action = word, "Somebody who has signed in asks on the page");
     let said = match ask::ask(&server, guard.clone(), command).await {
-        Ok(_) => Said { done: true, text: format!("{guard}: {}", done(asked.action, &confirmed)) },
+        Ok(_) => Said { done: true, text: format!("{guard}: {}", cut(&done(&asked, &confirmed))) },
         Err(denied) => Said { done: false, text: format!("{guard}: {}", cut(&denied.text())) },
     };
     layout::see_other(&format!("/?said={}", key.say(&said, now)))
@@ -164,8 +188,8 @@ fn command(action: Action, confirmed: &Confirmed, now: Timestamp) -> Result<Comm
     })
 }
 
-fn done(action: Action, confirmed: &Confirmed) -> String {
-    match action {
+fn done(asked: &Asked, confirmed: &Confirmed) -> String {
+    match asked.action {
         Action::Rollback => "the rollback has begun".to_owned(),
         Action::Pause => {
             let length = Duration::from_secs(60 * confirmed.minutes.unwrap_or_default());
@@ -173,15 +197,34 @@ fn done(action: Action, confirmed: &Confirmed) -> String {
         }
         Action::Resume => "no longer paused".to_owned(),
         Action::Rearm => "watching again".to_owned(),
-        Action::Acknowledge => "acknowledged".to_owned(),
+        Action::Acknowledge => {
+            let all: Vec<String> =
+                consequences::to_acknowledge(&asked.status).into_iter().map(|what| what.brief).collect();
+            format!("acknowledged: {}", all.join(", "))
+        }
     }
 }
 
-fn page(status: StatusCode, asked: &Asked, form: &str, wrong: Option<&str>, now: Timestamp) -> Response {
+fn page(asked: &Asked, asking: &Asking<'_>, now: Timestamp) -> Response {
     let Asked { action, status: guard, .. } = asked;
+    let Asking { key, session, typed, again } = asking;
     let (title, name) = (format!("{} {}", action.label(), guard.guard), &guard.guard);
+    let form = key.form(session, name, action.as_str(), &consequences::shown(asked));
+    let status = match again {
+        None => StatusCode::OK,
+        Some(Again::Lacks(_)) => StatusCode::BAD_REQUEST,
+        Some(Again::HasChanged) => StatusCode::CONFLICT,
+    };
+    let lacks = match again {
+        Some(Again::Lacks(lacks)) => Some(*lacks),
+        _ => None,
+    };
+    let minutes = typed.minutes.unwrap_or(USUAL_PAUSE);
     let body = html! {
         h1 { (title) "?" }
+        @if let Some(Again::HasChanged) = again {
+            p.wrong role="alert" { (name) " has changed since you were asked: nothing was done. This is how it is now." }
+        }
         p {
             b { (name) } " is now: " (shown_guard::state_in_words(guard.state)) ", "
             @match guard.percentage {
@@ -189,21 +232,21 @@ fn page(status: StatusCode, asked: &Asked, form: &str, wrong: Option<&str>, now:
                 None => { "its share is not known." }
             }
         }
-        (what_happens(asked, now))
+        (consequences::in_words(asked, now))
         @if asked.dry_run { p.badge { "Dry run: nothing is really changed." } }
-        @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (wrong) } }
+        @if let Some(lacks) = lacks { p.wrong #wrong role="alert" { (lacks) } }
         form.stacked method="post" action=(action.path(name)) {
             input type="hidden" name="form" value=(form);
             @match action {
                 Action::Rollback => {
                     label for="reason" { "Why" }
-                    input #reason name="reason" required maxlength=(LONGEST_REASON) autocomplete="off" autofocus
-                        aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong.map(|_| "wrong")];
+                    input #reason name="reason" value=(typed.reason) required maxlength=(LONGEST_REASON) autocomplete="off" autofocus
+                        aria-invalid=[lacks.map(|_| "true")] aria-describedby=[lacks.map(|_| "wrong")];
                 }
                 Action::Pause => {
                     label for="minutes" { "For how long" }
                     select #minutes name="minutes" autofocus {
-                        @for (minutes, text) in PAUSES { option value=(minutes) selected[minutes == USUAL_PAUSE] { (text) } }
+                        @for (value, text) in PAUSES { option value=(value) selected[value == minutes] { (text) } }
                     }
                 }
                 Action::Resume | Action::Rearm | Action::Acknowledge => {}
@@ -215,52 +258,4 @@ fn page(status: StatusCode, asked: &Asked, form: &str, wrong: Option<&str>, now:
         }
     };
     (status, layout::small(&title, &body)).into_response()
-}
-
-/// What an action comes to, at present.
-fn what_happens(asked: &Asked, now: Timestamp) -> Markup {
-    let Asked { action, status, configured, .. } = asked;
-    html! {
-        @match action {
-            Action::Rollback => (rollback(status, configured.as_ref())),
-            Action::Pause => {
-                p { "Nothing is rolled back until the pause is over. What is measured goes on, and so do pages of triggers that only page." }
-                @if status.state == GuardState::RollingBack { p { "The rollback that is under way is held up. What was sent stays sent." } }
-                @if status.shift.is_some() { p { "The shift that is under way is cut short." } }
-            }
-            Action::Resume => {
-                @if let Some(until) = status.paused_until { p { "It is paused until " (words::time(until, now)) "." } }
-                p { "It goes on at once where it was: a breach that holds rolls it back." }
-            }
-            Action::Rearm => { p { "It watches again, with its clocks at nothing: a breach that holds rolls it back again." } }
-            Action::Acknowledge => {
-                p { "The receivers are told that somebody has seen the incident." }
-                @if status.state == GuardState::RollingBack { p { "The rollback that fails is not tried again." } }
-            }
-        }
-    }
-}
-
-fn rollback(status: &GuardStatus, configured: Option<&ConfiguredGuard>) -> Markup {
-    let to = configured.and_then(|configured| configured.rollback.percentages.last().copied()).unwrap_or_default();
-    html! {
-        p.move {
-            "Its traffic goes "
-            b {
-                @if let Some(from) = status.percentage { "from " (from) " % " }
-                "to " (to) " %"
-            }
-            ", by these steps:"
-        }
-        ol {
-            @for step in configured.map(|configured| configured.rollback.steps.as_slice()).unwrap_or_default() { li { (step) } }
-        }
-        p { "Then it is latched: nothing rolls it back again until a person re-arms it." }
-        @if status.state == GuardState::RollingBack { p { "A rollback is under way already: it is tried again at once." } }
-        @if status.paused_until.is_some() { p { "This ends its pause." } }
-        @if status.ready == Some(false) {
-            p.wrong { b { "It would FAIL as things are:" } }
-            ul { @for problem in &status.problems { li { b { (problem.step) } ": " (problem.error) } } }
-        }
-    }
 }

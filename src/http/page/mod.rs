@@ -4,7 +4,7 @@
 //! - `selection`: which guards are shown whole, and which in a line; `concerns`: what is not as it should be, in words
 //! - `layout`: what every page has; `status`: the status page, made of `guard`, `trigger`, `chart`, `incident` and `queue`; `words`: times
 //! - `session`: who has signed in, and the signs that forms carry; `origin`: whether a form comes from this page; `sign_in`: the way in
-//! - `action`: what can be asked for, and when; `confirm`: what would happen, and then it happens
+//! - `action`: what can be asked for, and when; `consequences`: what would come of it; `confirm`: that it is meant, and then it happens
 //!
 //! Markup is made by maud only, which escapes everything that is not markup itself.
 
@@ -12,6 +12,7 @@ mod action;
 mod chart;
 mod concerns;
 mod confirm;
+mod consequences;
 mod guard;
 mod headers;
 mod incident;

@@ -117,14 +117,17 @@ impl Key {
         values.find(|(name, value)| *name == COOKIE && good(value)).map(|(_, value)| Session(value.to_owned()))
     }
 
-    /// The sign of a form of this session, for one guard and one action.
-    pub(super) fn form(&self, session: &Session, guard: &str, action: &str) -> String {
-        self.sign(Kind::Form, &[&session.0, guard, action])
+    /// What a form of this session carries, for one guard and one action: what its reader was shown, and the sign of all that.
+    pub(super) fn form(&self, session: &Session, guard: &str, action: &str, shown: &str) -> String {
+        let sign = self.sign(Kind::Form, &[&session.0, guard, action, shown]);
+        format!("{}.{sign}", URL_SAFE_NO_PAD.encode(shown))
     }
 
-    /// Whether a form carries the right sign.
-    pub(super) fn is_form(&self, session: &Session, guard: &str, action: &str, sign: &str) -> bool {
-        self.is_signed(Kind::Form, &[&session.0, guard, action], sign)
+    /// What the reader of a form was shown; `None` where it does not carry the right sign.
+    pub(super) fn shown(&self, session: &Session, guard: &str, action: &str, form: &str) -> Option<String> {
+        let (shown, sign) = form.split_once('.')?;
+        let shown = String::from_utf8(URL_SAFE_NO_PAD.decode(shown).ok()?).ok()?;
+        self.is_signed(Kind::Form, &[&session.0, guard, action, &shown], sign).then_some(shown)
     }
 
     /// What came of a request, for the address of the page that shows it. Only what was said here can be shown there.
@@ -227,17 +230,26 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_of_one_session_one_guard_and_one_action() {
+    fn a_form_is_of_one_session_one_guard_one_action_and_what_was_shown() {
         let key = Key::of("secret");
         let session = key.session(&with(&key.begin(at(0), false)), at(1)).unwrap();
         let later = key.session(&with(&key.begin(at(5), false)), at(6)).unwrap();
-        let sign = key.form(&session, "terminal", "rollback");
-        assert!(key.is_form(&session, "terminal", "rollback", &sign));
-        assert!(!key.is_form(&session, "terminal", "ack", &sign));
-        assert!(!key.is_form(&session, "adminer", "rollback", &sign));
-        assert!(!key.is_form(&session, "terminalr", "ollback", &sign));
-        assert!(!key.is_form(&later, "terminal", "rollback", &sign));
-        assert!(!key.is_form(&session, "terminal", "rollback", ""));
+        let form = key.form(&session, "terminal", "rollback", "watching");
+        assert_eq!(key.shown(&session, "terminal", "rollback", &form).as_deref(), Some("watching"));
+        let (_, sign) = form.split_once('.').unwrap();
+        let other = format!("{}.{sign}", URL_SAFE_NO_PAD.encode("paused"));
+        for (session, guard, action, form) in [
+            (&session, "terminal", "ack", form.as_str()),
+            (&session, "adminer", "rollback", &form),
+            (&session, "terminalr", "ollback", &form),
+            (&later, "terminal", "rollback", &form),
+            (&session, "terminal", "rollback", &other),
+            (&session, "terminal", "rollback", sign),
+            (&session, "terminal", "rollback", "."),
+            (&session, "terminal", "rollback", ""),
+        ] {
+            assert_eq!(key.shown(session, guard, action, form), None, "{guard} {action} {form}");
+        }
     }
 
     #[test]

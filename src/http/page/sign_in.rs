@@ -99,7 +99,7 @@ pub(super) async fn enter(
 pub(super) async fn leave(State(server): State<Server>, headers: HeaderMap, Form(leaving): Form<Leaving>) -> Response {
     match Visitor::of(&server, &headers) {
         _ if !origin::is_own(&headers) => layout::refused(StatusCode::FORBIDDEN, layout::FOREIGN),
-        Visitor::SignedIn(key, session) if !key.is_form(&session, "", SIGN_OUT, &leaving.form) => {
+        Visitor::SignedIn(key, session) if key.shown(&session, "", SIGN_OUT, &leaving.form).is_none() => {
             layout::refused(StatusCode::FORBIDDEN, layout::FOREIGN)
         }
         _ => with_cookie(layout::see_other("/"), &session::end(session::is_secure(&headers))),
@@ -110,7 +110,7 @@ pub(super) async fn leave(State(server): State<Server>, headers: HeaderMap, Form
 pub(super) fn sign_out(key: &Key, session: &session::Session) -> Markup {
     html! {
         form method="post" action="/sign-out" {
-            input type="hidden" name="form" value=(key.form(session, "", SIGN_OUT));
+            input type="hidden" name="form" value=(key.form(session, "", SIGN_OUT, ""));
             button.quiet type="submit" { "Sign out" }
         }
     }

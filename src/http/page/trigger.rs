@@ -33,7 +33,10 @@ pub(super) fn show(guard: &str, trigger: &TriggerStatus, curve: Option<&Curve>, 
             div.says {
                 h4 { (trigger.label()) }
                 p.verdict { (sign(tone)) (verdict_in_words(trigger.verdict)) }
-                p.soft { (does) " after " (words::seconds(trigger.for_seconds)) @if trigger.firing { ", " b { "firing" } } }
+                p.soft {
+                    (does) " after " (words::seconds(trigger.for_seconds))
+                    @if trigger.firing { ", " b { "firing" } (acknowledged(trigger, now)) }
+                }
             }
             div.numbers {
                 p.value {
@@ -50,6 +53,16 @@ pub(super) fn show(guard: &str, trigger: &TriggerStatus, curve: Option<&Curve>, 
                 @if is_pending(trigger) { (hold(trigger)) }
             }
             (chart::draw(&id, trigger, curve, now))
+        }
+    }
+}
+
+/// Whether somebody has said to have seen its page.
+fn acknowledged(trigger: &TriggerStatus, now: Timestamp) -> Markup {
+    html! {
+        @match trigger.acknowledged_at {
+            Some(at) => { ", acknowledged at " (words::time(at, now)) }
+            None => { ", not acknowledged" }
         }
     }
 }

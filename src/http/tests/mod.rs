@@ -3,10 +3,12 @@
 //! - `answers`: what is answered, and how problems look
 //! - `document`: the OpenAPI document against the server
 //! - `limited`: what there is too much of
+//! - `page`: the status page, without a browser
 
 mod answers;
 mod document;
 mod limited;
+mod page;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -271,3 +271,21 @@ fn a_page_says_all_that_matters() {
     assert_eq!(failed.rollback.as_ref().unwrap().error.as_deref(), Some("refused"));
     assert!(failed.summary.contains("FAILS: refused"), "{}", failed.summary);
 }
+
+#[test]
+fn a_page_that_fires_says_since_when_and_whether_it_is_acknowledged() {
+    let mut scenario = Scenario::new(pages());
+    let mut is = |script: &str| {
+        scenario.run(script);
+        let trigger = scenario.engine.status().remove(0).triggers.remove(0);
+        let second = |at: Option<jiff::Timestamp>| at.map(|at| at.duration_since(start()).as_secs());
+        (second(trigger.firing_since), second(trigger.acknowledged_at), trigger.is_unacknowledged())
+    };
+    assert_eq!(is("1m value 130"), (None, None, false));
+    assert_eq!(is("5m value 130"), (Some(300), None, true));
+    assert_eq!(is("ack"), (Some(300), Some(360), false));
+    assert_eq!(is("restart"), (Some(300), Some(360), false));
+    assert_eq!(is("5m value 1"), (None, None, false));
+    // Another one, which nobody has seen.
+    assert_eq!(is("6m value 130"), (Some(960), None, true));
+}
