@@ -51,10 +51,13 @@ pub fn reach(
     let all = values.chain(levels.clone());
     let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     let farthest = levels.clone().map(f64::abs).fold(0.0, f64::max);
+    // Beside a limit of nothing there is nothing to go by but the values.
+    let farthest = if farthest > 0.0 { farthest } else { f64::INFINITY };
     let (low, high) = match (side, measure) {
         (Side::Above, _) => (low.clamp(-farthest, 0.0), high.min(REACH * farthest)),
         (Side::Below, Measure::Availability) => {
             let lacking = levels.map(|level| 1.0 - level).fold(0.0, f64::max);
+            let lacking = if lacking > 0.0 { lacking } else { f64::INFINITY };
             (low.max(1.0 - REACH * lacking), 1.0)
         }
         (Side::Below, _) => (low.min(0.0), high.min(REACH * farthest)),
@@ -310,6 +313,23 @@ mod tests {
         assert_eq!(names(&["b", "c", "e"], measure, 30), of(&[("b", 1), ("c", 2), ("e", 1)]));
         assert_eq!(names(&["c"], measure, 60), of(&[("c", 3)]));
         assert_eq!(names(&["c"], Measure::Value, 90), of(&[("c", 1)]), "its values mean something else");
+    }
+
+    /// `above: 0`, and `below: 100%` of an availability: the values are told apart all the same.
+    #[test]
+    fn beside_a_limit_of_nothing_the_values_are_told_apart() {
+        for (side, measure, limit) in [
+            (Side::Above, Measure::Value, 0.0),
+            (Side::Above, Measure::FailureRatio, 0.0),
+            (Side::Below, Measure::Value, 0.0),
+            (Side::Below, Measure::Availability, 1.0),
+        ] {
+            let (low, high) = reach(side, measure, [0.25, 0.75].into_iter(), std::iter::once(limit));
+            assert!(low <= 0.25 && high >= 0.75 && high.is_finite(), "{side:?} {measure:?}: {low} to {high}");
+            assert!((low..=high).contains(&limit), "{side:?} {measure:?}: {low} to {high}");
+        }
+        let (low, _) = reach(Side::Above, Measure::Value, [-3.0].into_iter(), std::iter::once(0.0));
+        assert!(low <= -3.0, "{low}");
     }
 
     #[test]
