@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
@@ -11,6 +11,9 @@ use tokio::sync::oneshot;
 use crate::engine::Command;
 
 use super::{Refusal, Request, Server};
+
+/// From so many characters on a token cannot be guessed, however often somebody tries: `openssl rand -hex 16` writes as many.
+const BEYOND_GUESSING: usize = 32;
 
 /// How long a request may wait for the event loop, which handles one in well under a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -33,9 +36,9 @@ pub(super) enum Denied {
         /// Who leads, as far as this replica knows.
         leader: Option<String>,
     },
-    /// Ripcord stops.
+    /// Ripcord stops, and was not asked any more.
     Stopping,
-    /// The event loop says nothing.
+    /// The event loop was asked and says nothing: it may carry it out still.
     Silent,
 }
 
@@ -68,7 +71,9 @@ impl Denied {
                 "this replica does not lead, and it knows of none that does: try again in a few seconds".to_owned()
             }
             Self::Stopping => "Ripcord is stopping".to_owned(),
-            Self::Silent => "Ripcord did not answer: look at its log".to_owned(),
+            Self::Silent => {
+                "Ripcord did not answer, and may carry it out still: look at the guard before you ask again".to_owned()
+            }
         }
     }
 }
@@ -90,6 +95,19 @@ pub(super) fn check_token(server: &Server, given: Option<&str>) -> Result<(), De
     } else {
         Err(Denied::Unauthorized)
     }
+}
+
+/// Whether a token is the right one, and long enough that who has it need not be kept waiting because of the wrong ones of others: to tell
+/// it from them helps nobody to guess it. With a short one it would.
+pub(super) fn is_beyond_guessing(server: &Server, given: Option<&str>) -> bool {
+    let long = token(server).is_ok_and(|expected| expected.expose_secret().trim().len() >= BEYOND_GUESSING);
+    long && check_token(server, given).is_ok()
+}
+
+/// The token of a request. The scheme's name is written in any case (RFC 9110, 11.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Whether two secrets are the same, in a time that says nothing about either: their authentication codes are compared, each byte of them.
@@ -117,7 +135,7 @@ pub(super) async fn ask(server: &Server, guard: String, command: Command) -> Res
         Ok(Ok(Ok(incident))) => Ok(incident),
         Ok(Ok(Err(Refusal::Ignored(reason)))) => Err(Denied::Ignored(reason)),
         Ok(Ok(Err(Refusal::NotLeading { leader }))) => Err(Denied::NotLeading { leader }),
-        Ok(Err(_)) => Err(Denied::Stopping),
-        Err(_) => Err(Denied::Silent),
+        // Dropped without an answer: it stops.
+        Ok(Err(_)) | Err(_) => Err(Denied::Silent),
     }
 }

@@ -41,7 +41,8 @@ const WRITES_ALL: Rate = Rate { burst: 400, per_second: 40.0 };
 /// Wrong tokens, each client: ten mistakes at once, then one in ten seconds. A token of 16 random bytes is not found that way.
 const FAILURES_EACH: Rate = Rate { burst: 10, per_second: 0.1 };
 
-/// Wrong tokens, all clients. Who has not given one lately is let through all the same: an attack must not keep oncall out.
+/// Wrong tokens, all clients. Who has not given one lately is let through all the same, and so is who has signed in, whoever else comes from
+/// the same address: an attack must not keep oncall out.
 const FAILURES_ALL: Rate = Rate { burst: 100, per_second: 1.0 };
 
 /// How much the server takes.

@@ -24,12 +24,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::Router;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -69,8 +69,10 @@ pub async fn serve(listener: TcpListener, server: Server) {
 }
 
 async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
-    let mut app =
-        Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    let mut app = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz));
     for (path, methods) in api::routes() {
         app = app.route(path, methods);
     }
@@ -78,7 +80,7 @@ async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
         .merge(page::routes())
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         // What no route answers passes it too.
-        .layer(middleware::from_fn_with_state(Gate::new(&limits), gate::pass))
+        .layer(middleware::from_fn_with_state((Gate::new(&limits), server.clone()), gate::pass))
         .with_state(server);
     connections::serve(listener, app, limits).await;
 }

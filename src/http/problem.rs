@@ -76,6 +76,20 @@ impl Problem {
         problem
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What is wrong, for a page.
+    pub fn in_words(&self) -> String {
+        let detail = &self.0.detail;
+        match self.0.retry_after_seconds {
+            Some(seconds) => format!("Nothing was done: {detail}. Try again in {seconds} s."),
+            None => format!("No answer: {detail}. Look at the status before you try again."),
+        }
+    }
+
     /// The incident that it is about.
     pub fn about(mut self, incident: Option<String>) -> Self {
         self.0.instance = incident.map(|id| format!("/api/v1/incidents/{id}"));

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Path, State};
-use axum::http::{HeaderMap, header, request};
+use axum::http::{HeaderMap, request};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -40,17 +40,11 @@ impl FromRequestParts<Server> for Permitted {
 
     async fn from_request_parts(parts: &mut request::Parts, server: &Server) -> Result<Self, Response> {
         let denied = |denied: Denied| Problem::from(denied).into_response();
-        ask::check_token(server, bearer(&parts.headers)).map_err(denied)?;
+        ask::check_token(server, ask::bearer(&parts.headers)).map_err(denied)?;
         let guard = Path::<String>::from_request_parts(parts, server).await;
         let Path(guard) = guard.map_err(IntoResponse::into_response)?;
         Ok(Self { server: server.clone(), guard, headers: parts.headers.clone() })
     }
-}
-
-/// The token of a request. The scheme's name is written in any case (RFC 9110, 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 impl Permitted {

@@ -31,7 +31,9 @@ mod words;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
@@ -39,6 +41,16 @@ use super::Server;
 
 /// The largest form that is read: a token, or a reason that a person types.
 const MAX_FORM_BYTES: usize = 16 * 1024;
+
+/// A page in the place of another one, which was not made: for what is refused on the way.
+pub(super) async fn instead(status: StatusCode, why: &str) -> Response {
+    headers::add(layout::refused(status, why)).await
+}
+
+/// Whether a request comes from somebody who has signed in.
+pub(super) fn is_signed_in(server: &Server, headers: &HeaderMap) -> bool {
+    matches!(session::Visitor::of(server, headers), session::Visitor::SignedIn(..))
+}
 
 /// The page and everything under it.
 pub(super) fn routes() -> Router<Server> {

@@ -4,11 +4,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde_json::{Value, json};
 
+use super::page::{Reader, after};
 use super::{Bench, TOKEN, read_to_end, send};
 use crate::http::limits::Limits;
+use crate::http::problem;
 use crate::http::rate::Rate;
 
 /// Far more than a test needs.
@@ -17,6 +19,7 @@ const PLENTY: Rate = Rate { burst: 10_000, per_second: 10_000.0 };
 /// So few that the next one comes after the test.
 const THREE: Rate = Rate { burst: 3, per_second: 0.001 };
 
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const ROLLBACK: &str = "/api/v1/guards/terminal/rollback";
 const ME: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const ANOTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -96,6 +99,77 @@ async fn a_token_cannot_be_guessed() {
     }
     assert_eq!(status_from(&bench, ME, &format!("POST {ROLLBACK}"), TOKEN).await, 429, "the right one neither");
     assert_eq!(status_from(&bench, ANOTHER, &format!("POST {ROLLBACK}"), TOKEN).await, 200);
+}
+
+/// All who come through one port-forward or one proxy have one address, and a script among them may have an old token.
+#[tokio::test]
+async fn an_old_token_keeps_nobody_out_who_is_known_to_have_the_right_one() {
+    let bench = Bench::start(Limits { failures: [THREE, PLENTY], ..Limits::default() }).await;
+    bench.snapshot.send_modify(|snapshot| snapshot.guards = after("1m 0 %"));
+    let post = format!("POST {ROLLBACK}");
+    for wanted in [401, 401, 401, 429] {
+        assert_eq!(status_from(&bench, ME, &post, "old").await, wanted);
+    }
+    // Signing in is counted by itself, and who has signed in is known by that.
+    let reader = Reader::of(&bench).await;
+    let form = reader.form("rollback").await;
+    assert_eq!(reader.confirm("rollback", &form).await.0, 303);
+    assert_eq!(status_from(&bench, ME, &post, TOKEN).await, 429, "a short one could be guessed");
+    let long = "0123456789abcdef0123456789abcdef";
+    std::fs::write(&bench.token, format!("{long}\n")).unwrap();
+    assert_eq!(status_from(&bench, ME, &post, long).await, 200);
+    for other in ["old", TOKEN, &long.replace('f', "e")] {
+        assert_eq!(status_from(&bench, ME, &post, other).await, 429, "{other}");
+    }
+    // The session was of the token before.
+    let (status, page) = reader.confirm("rollback", &form).await;
+    assert!(status == 429 && page.contains("too many wrong tokens"), "{status}: {page}");
+}
+
+#[tokio::test]
+async fn wrong_tokens_that_are_typed_hold_up_signing_in_and_nothing_else() {
+    let once = Rate { burst: 1, ..THREE };
+    let bench = Bench::start(Limits { failures: [once, PLENTY], ..Limits::default() }).await;
+    let sign_in = |token| bench.ask(Method::POST, "/sign-in").form(&[("token", token)]).send();
+    assert_eq!(sign_in("wrong").await.unwrap().status(), 401);
+    let refused = sign_in(TOKEN).await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()[CONTENT_TYPE]), (429, &HTML));
+    assert_eq!(status_from(&bench, ME, &format!("POST {ROLLBACK}"), TOKEN).await, 200);
+}
+
+/// Oncall who presses a button gets a page, with all that protects one.
+#[tokio::test]
+async fn what_is_refused_of_the_page_is_a_page() {
+    let limits = Limits { reads: [THREE, PLENTY], writes: [THREE, PLENTY], ..Limits::default() };
+    let bench = Bench::start(Limits { request_within: Duration::from_millis(200), ..limits }).await;
+    for (method, path) in [(Method::GET, "/"), (Method::POST, "/guards/terminal/pause")] {
+        for _ in 0..3 {
+            assert_ne!(bench.ask(method.clone(), path).send().await.unwrap().status(), 429);
+        }
+        let answer = bench.ask(method, path).send().await.unwrap();
+        assert_eq!(answer.status(), 429, "{path}");
+        let headers = answer.headers().clone();
+        assert_eq!((&headers[CONTENT_TYPE], &headers[CACHE_CONTROL]), (&HTML, &"no-store".parse().unwrap()));
+        assert!(headers.contains_key("content-security-policy") && headers.contains_key("x-content-type-options"));
+        assert!(headers[RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap() > 900);
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("this address asks too often. Try again in"), "{page}");
+    }
+    // The API's are problems as before.
+    let problem = bench.get("/api/v1/status").send().await.unwrap();
+    assert_eq!(
+        (problem.status().as_u16(), &problem.headers()[CONTENT_TYPE]),
+        (429, &problem::MEDIA_TYPE.parse().unwrap())
+    );
+
+    let mut slow = bench.connect(ANOTHER).await;
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    send(&mut slow, &format!("POST /guards/terminal/ack HTTP/1.1\r\nHost: x\r\n{form}\r\nContent-Length: 9\r\n\r\nf"))
+        .await;
+    let answer = tokio::time::timeout(Duration::from_secs(30), read_to_end(&mut slow)).await.expect("it is closed");
+    for part in ["HTTP/1.1 408", "text/html", "content-security-policy", "connection: close", "Look at the status"] {
+        assert!(answer.contains(part), "{part} is not in {answer}");
+    }
 }
 
 #[tokio::test]
