@@ -51,7 +51,7 @@ use crate::config::{Finding, Settings};
 use crate::engine::{Engine, GuardState, Input, Sentence, Watched};
 use crate::http::{Curves, Request, Snapshot};
 use crate::kubernetes::{Cluster, ElectionEvent, Leadership};
-use crate::notify::{DeliveryEvent, Losses, Outbox};
+use crate::notify::{DeadLetter, DeliveryEvent, Losses, Outbox};
 use crate::state::{Keeper, Report};
 use crate::telemetry::{self, Metrics};
 
@@ -118,6 +118,8 @@ struct Daemon {
     place: Option<Sentence>,
     /// What the leader has written, on a standby.
     written_by_the_leader: Option<Engine>,
+    /// What the leader could not deliver, on a standby.
+    lost_by_the_leader: Vec<DeadLetter>,
     saved_at: Option<Timestamp>,
     state_error: Option<String>,
     checkpoint: Instant,

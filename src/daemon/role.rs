@@ -6,11 +6,11 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::engine::{Engine, Language, Memory, Sentence};
+use crate::engine::{Engine, Language, Sentence};
 use crate::http::Refusal;
 use crate::kubernetes::{ElectionEvent, LossReason};
 use crate::notify::Losses;
-use crate::state::Taken;
+use crate::state::{Document, Taken};
 use crate::telemetry;
 
 use super::trouble::Kind;
@@ -97,6 +97,7 @@ impl Daemon {
         let (now, at) = (self.clock.now(), tokio::time::Instant::now());
         let world = self.world.borrow().clone();
         self.written_by_the_leader = None;
+        self.lost_by_the_leader.clear();
         self.role = Role::Leading;
         self.own_pages.store(false, Ordering::SeqCst);
 
@@ -135,10 +136,12 @@ impl Daemon {
     }
 
     /// What the leader has written, so that a standby shows the truth.
-    pub(super) fn seen(&mut self, memory: Option<Memory>) {
+    pub(super) fn seen(&mut self, document: Option<Document>) {
         if self.role != Role::Standby {
             return;
         }
+        let (memory, lost) = document.map(|d| (d.engine, d.outbox.dead_letters)).unzip();
+        self.lost_by_the_leader = lost.unwrap_or_default();
         let settings = self.world.borrow().engine_settings(self.dry_run);
         self.written_by_the_leader = memory.map(|memory| Engine::remembered(settings, memory, self.clock.now()));
         if let Some(written) = &self.written_by_the_leader {

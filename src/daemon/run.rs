@@ -94,6 +94,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         keeper,
         place,
         written_by_the_leader: None,
+        lost_by_the_leader: Vec::new(),
         saved_at: None,
         state_error: None,
         checkpoint: Instant::now(),

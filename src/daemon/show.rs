@@ -20,10 +20,25 @@ impl Daemon {
                     guard.paused_until = told.paused_until;
                     guard.incident = told.incident;
                     guard.shift = told.shift;
+                    for trigger in &mut guard.triggers {
+                        if let Some(told) = told.triggers.iter().find(|told| told.name() == trigger.name()) {
+                            trigger.firing = told.firing;
+                            trigger.firing_since = told.firing_since;
+                            trigger.acknowledged_at = told.acknowledged_at;
+                        }
+                    }
                 }
             }
         }
         guards
+    }
+
+    /// What was lost, the oldest first: on a standby what the leader has written, and what it told of itself.
+    fn lost(&self) -> Vec<Lost> {
+        let mut all = self.lost_by_the_leader.clone();
+        all.extend(self.outbox.dead_letters());
+        all.sort_by_key(|letter| letter.at);
+        all.into_iter().map(shown).collect()
     }
 
     /// Shows the present state to whoever looks.
@@ -70,7 +85,7 @@ impl Daemon {
             guards,
             incidents: known.incidents(),
             receivers: queues,
-            lost: self.outbox.dead_letters().into_iter().map(shown).collect(),
+            lost: self.lost(),
         });
     }
 

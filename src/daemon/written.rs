@@ -46,7 +46,7 @@ impl Daemon {
                         self.no_longer(kind);
                     }
                 }
-                self.seen(document.map(|d| d.engine));
+                self.seen(document.map(|d| *d));
             }
             Report::Saved { ticket, left_out } => {
                 telemetry::Event::Journalled { left_out }.emit();

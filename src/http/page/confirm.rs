@@ -14,7 +14,7 @@ use crate::engine::{Command, GuardStatus, duration_in_words};
 use super::super::ask::{self, Denied};
 use super::super::{ConfiguredGuard, Server};
 use super::action::Action;
-use super::session::{Key, Said, Session, Visitor};
+use super::session::{Key, Outcome, Said, Session, Visitor};
 use super::{consequences, guard as shown_guard, layout, origin};
 
 /// The longest reason: a sentence or two. It is told in every page of its incident.
@@ -147,10 +147,12 @@ pub(super) async fn carry_out(
         Err(lacks) => return again(Again::Lacks(lacks)),
     };
     tracing::info!(guard, action = word, "Somebody who has signed in asks on the page");
-    let said = match ask::ask(&server, guard.clone(), command).await {
-        Ok(_) => Said { done: true, text: format!("{guard}: {}", cut(&done(&asked, &confirmed))) },
-        Err(denied) => Said { done: false, text: format!("{guard}: {}", cut(&denied.text())) },
+    let (outcome, text) = match ask::ask(&server, guard.clone(), command).await {
+        Ok(_) => (Outcome::Done, done(&asked, &confirmed)),
+        Err(denied @ Denied::Silent) => (Outcome::NotKnown, denied.text()),
+        Err(denied) => (Outcome::NotDone, denied.text()),
     };
+    let said = Said { outcome, text: format!("{guard}: {}", cut(&text)) };
     layout::see_other(&format!("/?said={}", key.say(&said, now)))
 }
 

@@ -9,7 +9,7 @@ use super::layout::sign;
 use super::words;
 
 /// Both.
-pub(super) fn all(receivers: &[Queue], lost: &[Lost], now: Timestamp) -> Markup {
+pub(super) fn all(receivers: &[Queue], lost: &[Lost], leads: bool, now: Timestamp) -> Markup {
     html! {
         section #receivers aria-labelledby="h-receivers" {
             h2 #h-receivers { "Notifications" }
@@ -18,6 +18,8 @@ pub(super) fn all(receivers: &[Queue], lost: &[Lost], now: Timestamp) -> Markup 
                 @for queue in receivers {
                     li {
                         @match queue.waiting {
+                            // Those of a standby are of itself only.
+                            0 if !leads => { (sign(Tone::Note)) b { (queue.receiver) } " what waits is known by who leads" }
                             0 => { (sign(Tone::Good)) b { (queue.receiver) } " nothing waits" }
                             waiting => {
                                 (sign(Tone::Warn)) b { (queue.receiver) } " "

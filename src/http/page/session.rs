@@ -49,11 +49,23 @@ pub(super) struct Key(Hmac<Sha256>);
 #[derive(Clone)]
 pub(super) struct Session(String);
 
+/// Whether a request was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// It was.
+    Done,
+    /// It was refused.
+    NotDone,
+    /// Nobody answered, and it may be carried out still.
+    NotKnown,
+}
+
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Said {
     /// Whether it was done.
-    pub done: bool,
+    pub outcome: Outcome,
     /// In words.
     pub text: String,
 }
@@ -255,12 +267,12 @@ mod tests {
     #[test]
     fn only_what_was_said_here_is_shown_and_not_for_long() {
         let key = Key::of("secret");
-        let said = Said { done: false, text: "<b>latched</b>".to_owned() };
+        let said = Said { outcome: Outcome::NotDone, text: "<b>latched</b>".to_owned() };
         let address = key.say(&said, at(0));
         assert_eq!(key.said(&address, at(59)), Some(said));
         assert_eq!(key.said(&address, at(60)), None);
         assert_eq!(Key::of("other").said(&address, at(1)), None);
-        assert_eq!(key.said("eyJkb25lIjp0cnVlfQ.1800000060.", at(1)), None);
+        assert_eq!(key.said("eyJvdXRjb21lIjoiZG9uZSJ9.1800000060.", at(1)), None);
         assert_eq!(key.said("x", at(1)), None);
     }
 

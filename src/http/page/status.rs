@@ -11,7 +11,7 @@ use super::super::{Server, Snapshot};
 use super::concerns::Tone;
 use super::layout::{self, sign};
 use super::selection::Selection;
-use super::session::{Said, Visitor};
+use super::session::{Outcome, Said, Visitor};
 use super::{guard, incident, queue, sign_in, words};
 
 /// Guards up to which there is nothing to look for: one sees all of them.
@@ -66,7 +66,7 @@ pub(super) async fn page(State(server): State<Server>, headers: HeaderMap, Query
                 (itself(&selection.snapshot, &visitor, now))
                 (guards(&selection, &visitor, filter, now))
                 (incident::all(&selection.incidents, selection.more_incidents, now))
-                (queue::all(&selection.receivers, &selection.lost, now))
+                (queue::all(&selection.receivers, &selection.lost, selection.snapshot.leads, now))
             }
             (links(&selection.snapshot))
         }
@@ -121,10 +121,14 @@ fn others(selection: &Selection) -> Markup {
 }
 
 fn told(said: &Said) -> Markup {
-    let tone = if said.done { Tone::Good } else { Tone::Bad };
+    let (tone, prefix) = match said.outcome {
+        Outcome::Done => (Tone::Good, None),
+        Outcome::NotDone => (Tone::Bad, Some("Not done: ")),
+        Outcome::NotKnown => (Tone::Unknown, Some("Not known whether it is done: ")),
+    };
     html! {
         p.said.(tone.class()) #said role="status" tabindex="-1" autofocus {
-            (sign(tone)) @if !said.done { b { "Not done: " } } (said.text)
+            (sign(tone)) @if let Some(prefix) = prefix { b { (prefix) } } (said.text)
         }
     }
 }

@@ -54,6 +54,14 @@ impl Bench {
         limits: Limits,
         decide: impl Fn(&Command) -> Result<Option<String>, Refusal> + Send + 'static,
     ) -> Self {
+        Self::start_asked(limits, move |Request { command, answer, .. }| {
+            // Who asked may be gone.
+            let _ = answer.send(decide(&command));
+        })
+        .await
+    }
+
+    async fn start_asked(limits: Limits, take: impl Fn(Request) + Send + 'static) -> Self {
         // There can be one in a process, and another test may have come first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -63,8 +71,7 @@ impl Bench {
         let (requests, mut asked) = mpsc::channel::<Request>(8);
         tokio::spawn(async move {
             while let Some(request) = asked.recv().await {
-                // Who asked may be gone.
-                let _ = request.answer.send(decide(&request.command));
+                take(request);
             }
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

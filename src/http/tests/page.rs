@@ -6,6 +6,7 @@ use reqwest::redirect;
 use super::{Bench, TOKEN};
 use crate::engine::tests::scenario::{self, Scenario};
 use crate::engine::{Command, GuardStatus};
+use crate::http::Queue;
 use crate::http::limits::Limits;
 
 /// A guard with a trigger that rolls back and one that only pages, after this.
@@ -187,4 +188,37 @@ async fn what_is_asked_is_what_was_confirmed() {
         assert_eq!(reader.confirm("ack", &forged).await.0, 403, "{forged}");
     }
     assert!(commands.try_recv().is_err());
+}
+
+/// It may be carried out still: to call that refused would be wrong.
+#[tokio::test]
+async fn what_nobody_answers_is_not_called_refused() {
+    let bench = Bench::start_asked(Limits::default(), drop).await;
+    bench.snapshot.send_modify(|snapshot| snapshot.guards = after("6m value 130"));
+    let reader = Reader::of(&bench).await;
+    let (status, path) = reader.confirm("ack", &reader.form("ack").await).await;
+    assert_eq!(status, 303);
+    let said = without_markup(&reader.look(&path).await);
+    assert!(said.contains("Not known whether it is done: terminal: Ripcord did not answer"), "{said}");
+    assert!(!said.contains("Not done"), "{said}");
+    let problem: serde_json::Value =
+        bench.post("/api/v1/guards/terminal/ack", &serde_json::json!({})).send().await.unwrap().json().await.unwrap();
+    assert_eq!(problem["type"], "/problems/no-answer");
+}
+
+/// What waits is known by who leads; what was lost is in the document.
+#[tokio::test]
+async fn a_standby_does_not_say_that_nothing_waits() {
+    let bench = with("1m 0 %").await;
+    let queue = |waiting| Queue { receiver: "oncall".to_owned(), waiting, oldest_seconds: 3.0 };
+    for (leads, waiting, said) in [
+        (true, 0, "oncall nothing waits"),
+        (false, 0, "oncall what waits is known by who leads"),
+        // What it tells of itself.
+        (false, 2, "oncall 2 waiting"),
+    ] {
+        bench.snapshot.send_modify(|s| (s.leads, s.receivers) = (leads, vec![queue(waiting)]));
+        let page = without_markup(&bench.get("/").send().await.unwrap().text().await.unwrap());
+        assert!(page.contains(said), "{said}: {page}");
+    }
 }

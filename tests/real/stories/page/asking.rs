@@ -16,6 +16,8 @@ pub fn trials() -> Vec<Story> {
     stories![
         a_rollback_by_hand_without_javascript,
         the_keyboard_alone_acknowledges,
+        a_page_without_an_incident_is_acknowledged_on_a_phone,
+        what_has_changed_since_is_asked_again,
         what_is_refused_is_said_and_what_is_missing_is_asked_for,
     ]
 }
@@ -137,6 +139,64 @@ async fn the_keyboard_alone_acknowledges(world: World) -> anyhow::Result<()> {
     let small = "return [...document.querySelectorAll('.button, button')].map(b => b.getBoundingClientRect()) \
                  .filter(r => r.width > 0 && (r.width < 44 || r.height < 44)).length";
     ensure!(browser.run(small).await? == 0, "a button is too small");
+    Ok(())
+}
+
+async fn a_page_without_an_incident_is_acknowledged_on_a_phone(world: World) -> anyhow::Result<()> {
+    let stage = Stage::set(&world).await?;
+    let busy = json!({"promql": "vector(200)", "above": 128, "for": "0s", "action": "page"});
+    let mut ripcord = stage.start(&config(&world, &stage)?.set("defaults.triggers.busy", busy))?;
+    ripcord.wait_ready().await?;
+    stage.told("page.firing").await?;
+    let browser = Browser::start(&world).await?;
+    browser.width(360).await?;
+    open(&browser, &ripcord, "busy 200, limit 128, paged").await?;
+    ensure!(ripcord.incidents().await?.as_array().is_some_and(Vec::is_empty), "there is no incident");
+    sign_in(&browser, &ripcord).await?;
+    browser.judge("paged", &ripcord.url()).await?;
+    browser.width(360).await?;
+    browser.click(&format!(".guard a[href='/guards/{GUARD}/ack']")).await?;
+    browser.until_text("main", "the page of busy 200, limit 128", LONG).await?;
+    browser.judge("acknowledge", &ripcord.url()).await?;
+    browser.width(360).await?;
+    browser.click("button.go").await?;
+    browser.until_text(".said", "terminal: acknowledged: the page of busy", LONG).await?;
+    stage.told("guard.acknowledged").await?;
+    browser.until_text(".headline", "paged and acknowledged", LONG).await?;
+    ensure!(browser.text("#t-terminal\\.busy").await?.contains("acknowledged at"));
+    ensure!(browser.count(&format!("a[href='/guards/{GUARD}/ack']")).await? == 0, "once is enough");
+    let status = ripcord.status().await?;
+    let triggers = status["guards"][0]["triggers"].as_array().context("triggers")?;
+    let busy = triggers.iter().find(|t| t["trigger"] == "busy").context("busy")?;
+    ensure!(busy["firing"] == true && busy["acknowledged_at"].is_string(), "{busy}");
+    Ok(())
+}
+
+/// A tab that was left open: what it asks about is not what there is now.
+async fn what_has_changed_since_is_asked_again(world: World) -> anyhow::Result<()> {
+    let stage = Stage::set(&world).await?;
+    let ripcord = stage.watch(&config(&world, &stage)?).await?;
+    let pause = async |length: &str| {
+        let path = format!("/api/v1/guards/{GUARD}/pause");
+        let (status, answer) = ripcord.post(&path, Some(TOKEN), &json!({"for": length})).await?;
+        ensure!(status == 200, "{status}: {answer}");
+        anyhow::Ok(())
+    };
+    let browser = Browser::start(&world).await?;
+    sign_in(&browser, &ripcord).await?;
+    pause("30m").await?;
+    browser.go(&at(&ripcord, "resume")).await?;
+    // Somebody else has paused it for another reason since.
+    pause("2h").await?;
+    browser.click("button.go").await?;
+    browser.until_text(".wrong", "has changed since you were asked: nothing was done", LONG).await?;
+    ensure!(state(&ripcord).await? == "paused", "the other pause is ended");
+    // The answer's status is told by the browser itself.
+    browser.console().await?;
+    browser.judge("changed", &ripcord.url()).await?;
+    browser.click("button.go").await?;
+    browser.until_text(".said", "no longer paused", LONG).await?;
+    ensure!(state(&ripcord).await? == "watching");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use super::{TOKEN, config, open, sign_in};
 use crate::stories;
 use crate::support::browser::Browser;
 use crate::support::fixtures::{self, Config};
+use crate::support::hook::Behaviour;
 use crate::support::mesh::Traffic;
 use crate::support::ripcord::Ripcord;
 use crate::support::{Story, World, eventually};
@@ -138,6 +139,13 @@ async fn a_standby_shows_everything_and_names_the_leader(world: World) -> anyhow
     ensure!(browser.count(".guard .button").await? == 0, "a standby has none");
     ensure!(browser.text(".itself").await?.contains(&format!("on the page of {name}")));
     ensure!(browser.count(".trigger").await? == 3, "it shows everything");
+    // What the leader could not tell is seen here too; what waits for it still is not, and that is said.
+    stage.hook.set(Behaviour::Status(400, None));
+    let (status, answer) =
+        leader.post(&format!("/api/v1/guards/{GUARD}/pause"), Some(TOKEN), &json!({"for": "30m"})).await?;
+    ensure!(status == 200, "{status}: {answer}");
+    browser.until_text(".lost", "guard.paused", LONG).await?;
+    ensure!(browser.text(".receivers").await?.contains("what waits is known by who leads"));
     browser.requests().await?;
     browser.judge("standby", &standby.url()).await?;
     browser.go(&super::at(&standby, "rollback")).await?;
