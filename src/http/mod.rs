@@ -6,7 +6,7 @@
 //! - `api`: the API; `problem`: how it says what went wrong
 //! - `ask`: a request's way to the event loop
 //! - `snapshot`: what the daemon shows of itself; `curves`: the last hour
-//! - `page`: the status page
+//! - `scrape`: the metrics; `page`: the status page
 
 mod api;
 mod ask;
@@ -17,6 +17,7 @@ mod limits;
 mod page;
 mod problem;
 mod rate;
+mod scrape;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::Router;
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -38,6 +39,7 @@ use crate::telemetry::Metrics;
 
 use gate::Gate;
 use limits::Limits;
+use scrape::Scrapes;
 
 pub use curves::{Band, Curve, CurvePoint, Curves, reach};
 pub use snapshot::{Configured, ConfiguredGuard, Lost, Queue, Refusal, Request, Snapshot};
@@ -70,7 +72,7 @@ pub async fn serve(listener: TcpListener, server: Server) {
 
 async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
     let mut app = Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics).layer(Extension(Scrapes::default())))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz));
     for (path, methods) in api::routes() {
@@ -85,8 +87,9 @@ async fn serve_within(listener: TcpListener, server: Server, limits: Limits) {
     connections::serve(listener, app, limits).await;
 }
 
-async fn metrics(State(server): State<Server>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], server.metrics.render())
+async fn metrics(State(server): State<Server>, Extension(scrapes): Extension<Scrapes>) -> impl IntoResponse {
+    let text = scrapes.text(|| server.metrics.render()).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 /// Fails when ticks stop.
