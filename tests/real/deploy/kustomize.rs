@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Story> {
         the_preset_is_accepted,
         a_dry_run_changes_nothing_else,
         the_example_is_accepted_and_valid,
+        each_role_stays_where_its_objects_are,
         the_configuration_is_the_file,
         monitoring_is_the_preset_and_what_watches_it,
     ]
@@ -36,14 +37,18 @@ pub const WHOLE: [&str; 8] = [
 
 /// What `kubectl kustomize` makes of a folder of `deploy/`.
 pub async fn rendered(world: &World, folder: &str) -> anyhow::Result<Vec<Value>> {
+    rendered_from(world, &manifests::deploy(folder)).await
+}
+
+async fn rendered_from(world: &World, folder: &Path) -> anyhow::Result<Vec<Value>> {
     let out = Command::new(&world.binaries.kubectl)
         .arg("kustomize")
-        .arg(manifests::deploy(folder))
+        .arg(folder)
         .output()
         .await
         .context("kubectl kustomize")?;
     if !out.status.success() || !out.stderr.is_empty() {
-        bail!("kubectl kustomize {folder}: {}", String::from_utf8_lossy(&out.stderr));
+        bail!("kubectl kustomize {}: {}", folder.display(), String::from_utf8_lossy(&out.stderr));
     }
     documents(&String::from_utf8(out.stdout)?)
 }
@@ -109,6 +114,55 @@ async fn the_example_is_accepted_and_valid(world: World) -> anyhow::Result<()> {
         .await?;
     let shipped = std::fs::read_to_string(manifests::deploy("overlays/example/rbac.yaml"))?;
     ensure!(String::from_utf8(out.stdout)? == shipped, "make deploy/overlays/example/rbac.yaml anew");
+    Ok(())
+}
+
+/// Guards in two namespaces, and Ripcord in a third: the overlay gives its own namespace to what has none, and leaves the roles where
+/// `ripcord render rbac` puts them.
+async fn each_role_stays_where_its_objects_are(world: World) -> anyhow::Result<()> {
+    let mine = world.dir.join("deploy/overlays/mine");
+    for (from, to) in [("base", world.dir.join("deploy/base")), ("overlays/example", mine.clone())] {
+        std::fs::create_dir_all(&to)?;
+        for file in std::fs::read_dir(manifests::deploy(from))? {
+            let file = file?;
+            std::fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+    }
+    let config = mine.join("ripcord.yaml");
+    let example = std::fs::read_to_string(&config)?;
+    let guard = |name: &str, namespace: &str| {
+        json!({
+            "match": {"destination_workload": name},
+            "triggers": {"error_rate": {"signal": "error_rate", "above": "1%"}},
+            "traffic": [{"config_map": {"namespace": namespace, "name": name, "data": {"share": "${percentage}"}}}],
+        })
+    };
+    let others = format!("guards:\n  one: {}\n  two: {}\n", guard("one", "default"), guard("two", "other"));
+    std::fs::write(&config, example.replace("guards:\n", &others))?;
+    let out = Command::new(env!("CARGO_BIN_EXE_ripcord"))
+        .args(["render", "rbac", "--service-account", "shop/ripcord", "--config"])
+        .arg(&config)
+        .output()
+        .await?;
+    ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let roles = String::from_utf8(out.stdout)?;
+    std::fs::write(mine.join("rbac.yaml"), &roles)?;
+
+    let all = rendered_from(&world, &mine).await?;
+    let of_rbac = |m: &&Value| m["apiVersion"] == "rbac.authorization.k8s.io/v1";
+    let told = |m: &Value| {
+        let subject = &m["subjects"][0];
+        [&m["kind"], &m["metadata"]["namespace"], &m["rules"], subject].map(Value::to_string)
+    };
+    let mut wanted: Vec<_> = documents(&roles)?.iter().map(told).collect();
+    let mut found: Vec<_> = all.iter().filter(of_rbac).map(told).collect();
+    wanted.sort();
+    found.sort();
+    ensure!(wanted.len() == 6, "{wanted:?}");
+    ensure!(found == wanted, "{found:#?}\n{wanted:#?}");
+    for rest in all.iter().filter(|m| !of_rbac(m)) {
+        ensure!(rest["metadata"]["namespace"] == "shop", "{rest}");
+    }
     Ok(())
 }
 
