@@ -22,6 +22,7 @@ pub fn trials() -> Vec<Story> {
         everything_that_can_be_switched_on_is_accepted,
         wrong_values_are_refused_by_the_schema,
         what_cannot_work_is_refused_with_what_to_do,
+        one_without_a_lease_never_runs_beside_another,
         it_installs_what_kustomize_installs,
         a_release_is_installed_upgraded_put_back_and_removed,
     ]
@@ -188,6 +189,7 @@ async fn what_cannot_work_is_refused_with_what_to_do(world: World) -> anyhow::Re
         "kind: ServiceAccount, name: ripcord, namespace: x",
     );
     ensure!(for_another != preset);
+    let object = std::fs::read_to_string(manifests::deploy("prometheus/prometheusrule.yaml"))?;
     for (wrong, said) in [
         (json!({"config": ""}), "install with --set-file config=ripcord.yaml"),
         (json!({"config": "a: [b"}), "config is no YAML"),
@@ -199,6 +201,9 @@ async fn what_cannot_work_is_refused_with_what_to_do(world: World) -> anyhow::Re
         (json!({"config": alone}), "replicas is more than 1, and config has no leader_election"),
         (json!({"ingress": {"enabled": true}}), "ingress.host is empty"),
         (json!({"prometheusRule": {"enabled": true}}), "ripcord render rules"),
+        (json!({"prometheusRule": {"enabled": true, "rules": "groups: [a"}}), "prometheusRule.rules is no YAML"),
+        // The whole object, which the chart makes itself.
+        (json!({"prometheusRule": {"enabled": true, "rules": object}}), "prometheusRule.rules has no groups"),
     ] {
         let Err(error) = rendered(&world, "ripcord", &with(wrong)?).await? else { bail!("{said}: it was rendered") };
         ensure!(error.contains(said), "{error}");
@@ -206,6 +211,20 @@ async fn what_cannot_work_is_refused_with_what_to_do(world: World) -> anyhow::Re
     // What others grant need not be given.
     let all = rendered(&world, "ripcord", &with(json!({"roles": "none"}))?).await?.map_err(|e| anyhow!(e))?;
     ensure!(!kinds(&all).contains(&"Role"));
+    Ok(())
+}
+
+/// Without `leader_election` nothing keeps two from acting: an upgrade must not run the old pod beside the new one.
+async fn one_without_a_lease_never_runs_beside_another(world: World) -> anyhow::Result<()> {
+    let alone = std::fs::read_to_string(manifests::deploy("../config/minimal.yaml"))?;
+    let values = with(json!({"config": alone, "replicas": 1}))?;
+    let all = accepted(&world, "ripcord", &values).await?;
+    let strategy = &of_kind(&all, "Deployment")?["spec"]["strategy"];
+    ensure!(strategy == &json!({"type": "Recreate"}), "{strategy}");
+    // One that takes its turn by the Lease can overlap.
+    let all = rendered(&world, "ripcord", &with(json!({"replicas": 1}))?).await?.map_err(|e| anyhow!(e))?;
+    let strategy = &of_kind(&all, "Deployment")?["spec"]["strategy"];
+    ensure!(strategy["type"] == "RollingUpdate", "{strategy}");
     Ok(())
 }
 
