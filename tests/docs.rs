@@ -205,6 +205,30 @@ fn every_complete_example_is_valid() {
     assert!(examples >= 3, "only {examples} examples were found");
 }
 
+/// What getting-started puts into the configuration for a cluster is what its drill needs: a place for the state, one that leads, and a token.
+#[test]
+fn the_first_drill_finds_its_token() {
+    let document = read("docs/getting-started.md");
+    let minimal = read("config/minimal.yaml");
+    let (minimal, state) = minimal.split_once("\nstate: {file: ").expect("the state of config/minimal.yaml");
+    assert_eq!(state.trim().lines().count(), 1, "what stands behind it would be lost");
+    let keys = ["    state: {", "    leader_election: {", "    http: {"];
+    let lines: Vec<&str> =
+        document.lines().filter(|line| keys.iter().any(|key| line.starts_with(key))).map(str::trim).collect();
+    assert_eq!(lines.len(), keys.len(), "{lines:?}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("my.yaml");
+    fs::write(&path, format!("{minimal}\n{}\n", lines.join("\n"))).expect("a file");
+    let settings = config::load(&[path], [], LoadOptions { syntax_only: true }).expect("a valid configuration");
+    assert!(settings.leader_election.is_some());
+    let token = settings.http.token_file.expect("a token").0;
+    let key = token.strip_prefix("/etc/ripcord").expect("a file of the Secret").display().to_string();
+    assert!(document.contains(&format!("create secret generic ripcord --from-file={key}=token")), "{key}");
+    for needed in ["docker build ", "port-forward ", "--token-file token"] {
+        assert!(document.contains(needed), "{needed}");
+    }
+}
+
 /// Every document that a user reads, with its name.
 fn documents() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -11,6 +11,9 @@ use crate::notify;
 
 use super::{Failure, environment, print};
 
+/// What to do where a file is missing that is in the cluster only.
+const ELSEWHERE: &str = "\nWhere the files that it names are on another machine (/etc/ripcord/… in the pod): ripcord check --syntax-only";
+
 /// Says everything that is wrong with the files, or what they say.
 pub fn check(options: &Check) -> Result<(), Failure> {
     let load_options = LoadOptions { syntax_only: options.syntax_only };
@@ -32,12 +35,23 @@ pub fn check(options: &Check) -> Result<(), Failure> {
         (Ok(settings), Output::Json) => {
             print(&format!("{}\n", json!({"valid": true, "errors": [], "warnings": findings(&settings.warnings)})))
         }
-        (Err(errors), Output::Text) => Err(Failure::BadInput(explain(&options.files, &errors))),
+        (Err(errors), Output::Text) => {
+            let mut text = explain(&options.files, &errors);
+            if !options.syntax_only && without_files(options) < errors.len() {
+                text.push_str(ELSEWHERE);
+            }
+            Err(Failure::BadInput(text))
+        }
         (Err(errors), Output::Json) => {
             print(&format!("{}\n", json!({"valid": false, "errors": findings(&errors), "warnings": []})))?;
             Err(Failure::BadInput(count(errors.len(), "problem")))
         }
     }
+}
+
+/// How many problems are left where nobody looks for the files that the configuration names.
+fn without_files(options: &Check) -> usize {
+    config::load(&options.files, environment(), LoadOptions { syntax_only: true }).err().unwrap_or_default().len()
 }
 
 /// Everything that is wrong, a line each, and how many there are.

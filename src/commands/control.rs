@@ -14,7 +14,7 @@ use crate::cli::{self, Configured, OneGuard, Output};
 use crate::config::{self, SecretFile, Settings};
 use crate::engine::{RecordedBaselines, duration_in_words, period_in_words};
 
-use super::{Failure, load_apart, print, runtime};
+use super::{Failure, UNKNOWN_NAMESPACE, load_apart, print, runtime};
 
 /// How long the daemon may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -104,7 +104,7 @@ pub(super) async fn call(daemon: &cli::Daemon, path: &[&str], body: Option<Value
         if e.is_connect() {
             anyhow!(
                 "nothing answers at {} (--url): does Ripcord run there? In a cluster, open a way to it first:\n  \
-                 kubectl -n sealos-system port-forward deploy/ripcord 8080",
+                 kubectl -n {UNKNOWN_NAMESPACE} port-forward deploy/ripcord 8080",
                 daemon.url
             )
         } else {
@@ -171,7 +171,7 @@ fn table(status: &Value, now: Timestamp) -> String {
         };
         let mut head = format!("\n{}: {}", text(&guard["guard"]), text(&guard["state"]));
         if let Some(until) = guard["paused_until"].as_str() {
-            head.push_str(&format!(" until {until}"));
+            head.push_str(&format!(" until {}", in_seconds(until)));
         }
         line(format!("{head}, {share}"));
         for problem in guard["problems"].as_array().into_iter().flatten() {
@@ -190,11 +190,12 @@ fn table(status: &Value, now: Timestamp) -> String {
         for trigger in guard["triggers"].as_array().into_iter().flatten() {
             let held = |key: &str| duration_in_words(seconds(trigger[key].as_f64().unwrap_or(0.0)));
             line(format!(
-                "  {:<16} {:<8} held {} of {}  limit {}  {}",
+                "  {:<16} {:<8} held {} of {}{}  limit {}  {}",
                 text(&trigger["trigger"]),
                 text(&trigger["verdict"]),
                 held("held_seconds"),
                 held("for_seconds"),
+                why_not_fired(trigger),
                 text(&trigger["threshold_text"]),
                 text(&trigger["text"]),
             ));
@@ -216,6 +217,21 @@ fn table(status: &Value, now: Timestamp) -> String {
         line(format!("  {}", text(&lost["reason"])));
     }
     out
+}
+
+/// A time without the parts of its second.
+fn in_seconds(time: &str) -> String {
+    time.parse::<Timestamp>().map_or_else(|_| time.to_owned(), |time| format!("{time:.0}"))
+}
+
+/// Why a trigger that is held long enough has not fired: only a tick that is itself in breach fires.
+fn why_not_fired(trigger: &Value) -> &'static str {
+    let seconds = |key: &str| trigger[key].as_f64().unwrap_or(0.0);
+    let (held, hold) = (seconds("held_seconds"), seconds("for_seconds"));
+    match held > 0.0 && held >= hold && trigger["firing"] != true && trigger["verdict"] != "breach" {
+        true => " (fires when it is in breach again)",
+        false => "",
+    }
 }
 
 /// How old a recorded baseline is.
@@ -249,4 +265,37 @@ fn incident(incident: &Value, guard: &Value, line: &mut impl FnMut(String)) {
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(held: f64, verdict: &str, firing: bool) -> String {
+        let trigger = json!({
+            "trigger": "error_rate", "verdict": verdict, "held_seconds": held, "for_seconds": 60.0, "firing": firing,
+            "threshold_text": "1 %", "text": "0.80 %",
+        });
+        let guard = json!({
+            "guard": "shop", "state": "paused", "paused_until": "2026-01-02T03:04:05.100207814Z", "percentage": 25, "ready": true,
+            "triggers": [trigger],
+        });
+        table(&json!({"version": "1", "guards": [guard]}), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn what_is_held_long_enough_and_has_not_fired_says_why() {
+        let why = "held 1m20s of 1m0s (fires when it is in breach again)  limit";
+        assert!(shown(80.0, "band", false).contains(why), "{}", shown(80.0, "band", false));
+        for (held, verdict, firing) in [(80.0, "breach", false), (80.0, "band", true), (20.0, "band", false)] {
+            let text = shown(held, verdict, firing);
+            assert!(!text.contains("again"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_at_a_second() {
+        let text = shown(0.0, "clear", false);
+        assert!(text.contains("shop: paused until 2026-01-02T03:04:05Z, share 25 %"), "{text}");
+    }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::control::call;
 use super::patience::patiently;
 use super::scratch::Folder;
-use super::{Failure, say};
+use super::{Failure, namespace, say};
 use crate::cli::Daemon;
 use crate::config::{SecretFile, Settings, StatePlace};
 use crate::daemon::{self, Clock, Setup};
@@ -69,6 +69,7 @@ impl Here {
         settings.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         settings.http.token_file = Some(SecretFile(token.clone()));
         let lease = settings.leader_election.as_ref().map(|election| election.lease_duration).unwrap_or_default();
+        let namespace = namespace(&settings).to_owned();
         let (listening, listens) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let setup = Setup {
@@ -93,7 +94,7 @@ impl Here {
             },
         };
         here.address.url = format!("http://127.0.0.1:{port}");
-        here.while_it_runs(async |daemon| ready(daemon, lease).await).await?;
+        here.while_it_runs(async |daemon| ready(daemon, lease, &namespace).await).await?;
         Ok(here)
     }
 
@@ -159,7 +160,7 @@ fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::E
 }
 
 /// Waits until it leads, and then until the shares are known.
-async fn ready(daemon: &Daemon, lease: Duration) -> Result<(), Failure> {
+async fn ready(daemon: &Daemon, lease: Duration, namespace: &str) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut said = false;
     loop {
@@ -169,7 +170,7 @@ async fn ready(daemon: &Daemon, lease: Duration) -> Result<(), Failure> {
         }
         let leader = status["leader"].as_str().map(str::to_owned);
         if begun.elapsed() > lease + READY_WITHIN {
-            return Err(not_leading(leader, status["state_error"].as_str()).into());
+            return Err(not_leading(leader, status["state_error"].as_str(), namespace).into());
         }
         if !said && begun.elapsed() > Duration::from_secs(1) {
             said = true;
@@ -201,16 +202,16 @@ async fn is_ready(daemon: &Daemon) -> bool {
     get.await.is_ok_and(|answer| answer.status().is_success())
 }
 
-fn not_leading(leader: Option<String>, error: Option<&str>) -> anyhow::Error {
+fn not_leading(leader: Option<String>, error: Option<&str>, namespace: &str) -> anyhow::Error {
     match (leader, error) {
         (Some(leader), _) => {
             let pod = leader.rsplit_once('_').map_or(leader.as_str(), |(pod, _)| pod).to_owned();
             anyhow!(
                 "a Ripcord runs and leads ({leader}). If that is somebody's own command (ripcord rollback, ripcord baseline record), wait for it. If it is the daemon's pod, \
                  ask it, so that both know the same:\n  \
-                 kubectl -n sealos-system port-forward pod/{pod} 8080\n  \
+                 kubectl -n {namespace} port-forward pod/{pod} 8080\n  \
                  and add --url http://127.0.0.1:8080 --token-file FILE\n\
-                 If that one hangs, take it away first: kubectl -n sealos-system scale deployment/ripcord --replicas=0"
+                 If that one hangs, take it away first: kubectl -n {namespace} scale deployment/ripcord --replicas=0"
             )
         }
         (None, Some(error)) => anyhow!("the state cannot be read, and without it nothing is moved: {error}"),

@@ -20,7 +20,7 @@ mod scratch;
 use std::path::PathBuf;
 
 use crate::cli::Configured;
-use crate::config::{self, Finding, LoadOptions, Settings};
+use crate::config::{self, Finding, LoadOptions, Settings, StatePlace};
 
 pub use backup::backup;
 pub use baseline::{list as baseline_list, record as baseline_record, use_version as baseline_use};
@@ -33,6 +33,9 @@ pub use render::render;
 pub use replay::replay;
 pub use restore::restore;
 pub use run::run;
+
+/// Stands for a namespace that is not known, in commands that a person is to type.
+const UNKNOWN_NAMESPACE: &str = "NAMESPACE";
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
@@ -92,6 +95,17 @@ fn load(files: &[PathBuf]) -> Result<Settings, Vec<Finding>> {
 fn load_apart(configured: &Configured) -> Result<Settings, Failure> {
     config::load(&configured.files, environment(), LoadOptions { syntax_only: true })
         .map_err(|findings| Failure::BadInput(check::explain(&configured.files, &findings)))
+}
+
+/// The namespace that Ripcord runs in, as far as its configuration tells: that of its Lease, or of its state. For commands that a person is to
+/// type.
+fn namespace(settings: &Settings) -> &str {
+    let lease = settings.leader_election.as_ref().map(|election| &election.lease);
+    let place = lease.or(match &settings.state {
+        Some(StatePlace::ConfigMap(name)) => Some(name),
+        _ => None,
+    });
+    place.map_or(UNKNOWN_NAMESPACE, |name| &name.namespace)
 }
 
 /// The environment variables that are text. Ripcord's own are.

@@ -54,8 +54,10 @@ struct Slot {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// There is no configuration.
-    #[error("no Kubernetes configuration: set KUBECONFIG, write ~/.kube/config, or run in a pod with a ServiceAccount")]
-    NoConfig(#[source] Box<kube::config::InferConfigError>),
+    #[error(
+        "no Kubernetes configuration: set KUBECONFIG, write ~/.kube/config, or run in a pod with a ServiceAccount ({0})"
+    )]
+    NoConfig(String),
     /// There is one, and no client can be made of it.
     #[error("the Kubernetes configuration cannot be used: check its certificates and credentials")]
     Setup(#[source] Box<kube::Error>),
@@ -64,11 +66,21 @@ pub enum ConnectError {
     SetupTimedOut,
 }
 
+/// Why none was found, once: kube's own text says it for each place, and has the causes in itself and behind itself. In a pod the place is the
+/// ServiceAccount, elsewhere the kubeconfig.
+fn why_none(error: &kube::config::InferConfigError) -> String {
+    let in_a_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    match std::error::Error::source(error).filter(|_| !in_a_pod) {
+        Some(kubeconfig) => kubeconfig.to_string(),
+        None => error.to_string(),
+    }
+}
+
 impl Cluster {
     /// The cluster of `KUBECONFIG`, `~/.kube/config` or the pod's ServiceAccount, whichever is there first. Nothing is
     /// sent yet.
     pub async fn connect() -> Result<Self, ConnectError> {
-        let config = Config::infer().await.map_err(|e| ConnectError::NoConfig(Box::new(e)))?;
+        let config = Config::infer().await.map_err(|e| ConnectError::NoConfig(why_none(&e)))?;
         Self::from_config(config).await
     }
 

@@ -93,7 +93,7 @@ pub enum Cause {
     )]
     Unauthorized(String),
     /// 403 of the authorizer.
-    #[error("not permitted; grant {permission} to Ripcord's ServiceAccount (the server says: {message})")]
+    #[error("not permitted; grant {permission} to this user (the server says: {message})")]
     Forbidden {
         /// What must be granted.
         permission: String,
@@ -293,7 +293,7 @@ mod tests {
         let error = CallError::new(&patch(), kube::Error::Api(status.boxed()));
         assert_eq!(
             error.to_string(),
-            "could not patch Deployment ns/web: not permitted; grant patch on deployments/web in namespace ns to Ripcord's ServiceAccount \
+            "could not patch Deployment ns/web: not permitted; grant patch on deployments/web in namespace ns to this user \
              (the server says: User \"u\" cannot patch resource \"deployments\")"
         );
         assert_eq!(

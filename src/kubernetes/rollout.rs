@@ -12,6 +12,9 @@ use super::object::ObjectRef;
 /// guards at once are no load.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What is missing where nothing has begun.
+const UNSEEN: &str = "the Deployment's controller has not seen the change";
+
 /// How far a rollout has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rollout {
@@ -30,7 +33,7 @@ pub fn status(deployment: &Deployment, generation: i64) -> Rollout {
     let status = deployment.status.as_ref();
     let observed = status.and_then(|s| s.observed_generation).unwrap_or_default();
     if observed < generation.max(deployment.metadata.generation.unwrap_or_default()) {
-        return Rollout::Waiting(with_hints(deployment, "the Deployment's controller has not seen the change"));
+        return Rollout::Waiting(with_hints(deployment, UNSEEN));
     }
     if let Some(progressing) = condition(deployment, "Progressing")
         && progressing.reason.as_deref() == Some("ProgressDeadlineExceeded")
@@ -124,10 +127,13 @@ pub(super) async fn wait(cluster: &Cluster, target: &Target, limit: Duration) ->
     if told.is_empty() {
         told.push("the cluster did not answer".to_owned());
     }
-    Err(format!(
-        "the rollout of {object} was not complete after {limit:?}: {}. Look at its new pods: kubectl -n {namespace} describe deployment {name}",
-        told.join("; ")
-    ))
+    // There are no new pods then.
+    let hint = if told.first().is_some_and(|missing| missing.starts_with(UNSEEN)) {
+        "See whether the kube-controller-manager runs: nothing has been done about the change yet".to_owned()
+    } else {
+        format!("Look at its new pods: kubectl -n {namespace} describe deployment {name}")
+    };
+    Err(format!("the rollout of {object} was not complete after {limit:?}: {}. {hint}", told.join("; ")))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const FILE_MODE: u32 = 0o600;
 pub enum LockError {
     /// Another process has it.
     #[error(
-        "another Ripcord uses the state file {}: stop it, or give this one a file of its own (state.file)",
+        "another Ripcord uses the state file {}: ask that one (--url), or stop it first. Only one with other guards has a file of its own",
         .0.display()
     )]
     InUse(PathBuf),

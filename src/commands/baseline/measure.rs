@@ -77,7 +77,10 @@ fn steps(period: Duration, least: Duration) -> Steps {
 /// Why nothing is known, and what to do.
 fn explained(unknown: &Unknown) -> String {
     let hint = match unknown {
-        Unknown::NoSeries => "is there anything in Prometheus for this period? Compare match with the labels there",
+        Unknown::NoSeries => {
+            "Prometheus may hold too little of this period: then wait until it holds all of it, or record less (--over). Otherwise compare match \
+             with the labels there"
+        }
         Unknown::NoTraffic => "record a period with traffic: --over, --to",
         Unknown::SeveralSeries(_) => "the query must give one series",
         Unknown::TimedOut(_) | Unknown::QueryFailed(_) => {

@@ -82,8 +82,9 @@ pub async fn ask(daemon: &Daemon, order: &Order, components: &[Component]) -> Ve
                 Ending::Refused(format!("{error:#}").trim_start_matches("Ripcord refused: ").to_owned())
             }
         };
-        if let Ending::Refused(why) = &ending {
-            say(&format!("{}: refused: {why}", component.name));
+        // Why stands in the report, which comes when the others are done.
+        if matches!(ending, Ending::Refused(_)) && components.len() > 1 {
+            say(&format!("{}: refused", component.name));
         }
         stories.push(Story::new(&component.name, ending));
     }

@@ -233,7 +233,8 @@ fn report(order: &Order, stories: &[Story], output: Output, afterwards: Afterwar
             if order.command == "rollback" && stories.iter().any(Story::is_done) {
                 text.push_str(match afterwards {
                     Afterwards::Watched => {
-                        "Ripcord checks now whether it helped, and tells. The components are latched: ripcord rearm NAME has one watched again.\n"
+                        "Ripcord checks now whether it helped, and tells within some minutes (rollback.verify.within at most). After that, not before,\n\
+                         ripcord rearm NAME has a component watched again: until then it is latched.\n"
                     }
                     Afterwards::TakenUp => {
                         "Nobody checks whether it helped until Ripcord runs again: look at the service now. The components are latched until\n\

@@ -133,11 +133,18 @@ fn hint(result: Result) -> &'static str {
 fn not_seen(what: &str, error: &CallError) -> Check {
     let hint = match error.cause {
         Cause::Forbidden { .. } => {
-            "Ripcord itself does not need to see them, and should not be allowed to: run preflight as somebody who may, or look yourself"
+            "run preflight as a person who may see them, or look yourself; Ripcord's ServiceAccount does without, and should not be granted it"
         }
         _ => "look at them yourself",
     };
-    Area::Certificates.warn(what, error.to_string(), hint)
+    // The usual words of that error ask for a permission, which is not wanted here.
+    let detail = match &error.cause {
+        Cause::Forbidden { message, .. } => {
+            format!("could not {}: not permitted (the server says: {message})", error.doing)
+        }
+        _ => error.to_string(),
+    };
+    Area::Certificates.warn(what, detail, hint)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::config::{ObjectName, Settings, StatePlace};
 use crate::kubernetes::{Access, CallError, Cluster, Kind, ObjectRef, Purpose};
 
 use super::CONCURRENT_CALLS;
+use crate::commands::namespace;
 use super::check::{Area, Check};
 
 /// Asks the API server for each permission.
@@ -38,7 +39,10 @@ pub(super) async fn look(cluster: Option<&Cluster>, settings: &Settings) -> Vec<
 }
 
 async fn missing(cluster: &Cluster, settings: &Settings, access: &Access) -> Check {
-    const HINT: &str = "grant it: ripcord render rbac --config FILE | kubectl apply -f -";
+    let hint = format!(
+        "grant it: ripcord render rbac --config FILE --service-account {}/ripcord | kubectl apply -f -",
+        namespace(settings)
+    );
     let what = access.to_string();
     // What is there already need not be created.
     if access.purpose == Purpose::FirstStart
@@ -46,9 +50,9 @@ async fn missing(cluster: &Cluster, settings: &Settings, access: &Access) -> Che
         && cluster.exists(&object).await.unwrap_or(false)
     {
         let detail = format!("not granted; {object} is there, so that it is not needed now");
-        return Area::Permissions.warn(what, detail, format!("{HINT}; or see to it that nobody deletes it"));
+        return Area::Permissions.warn(what, detail, format!("{hint}; or see to it that nobody deletes it"));
     }
-    Area::Permissions.fail(what, "not granted", HINT)
+    Area::Permissions.fail(what, "not granted", hint)
 }
 
 /// The object of Ripcord's own that this permission would create.

@@ -354,8 +354,8 @@ async fn missing_rights_are_named(world: World) -> anyhow::Result<()> {
     let ns = &world.namespace;
     let error = failure(&cluster, &env_rollback(&world, COMPONENT)).await?;
     let wanted = format!(
-        "could not patch Deployment {ns}/{COMPONENT}: not permitted; grant patch on deployments/{COMPONENT} in namespace {ns} to Ripcord's \
-         ServiceAccount (the server says: deployments.apps \"{COMPONENT}\" is forbidden: User \"{}\" cannot patch resource",
+        "could not patch Deployment {ns}/{COMPONENT}: not permitted; grant patch on deployments/{COMPONENT} in namespace {ns} to this \
+         user (the server says: deployments.apps \"{COMPONENT}\" is forbidden: User \"{}\" cannot patch resource",
         user.name
     );
     ensure!(error.starts_with(&wanted), "{error}");

@@ -106,8 +106,8 @@ async fn a_rollout_that_takes_too_long_says_what_is_missing(world: World) -> any
     let (_, reports) = carry_out(&cluster, &plan).await;
     let ns = &world.namespace;
     let wanted = format!(
-        "the rollout of Deployment {ns}/{COMPONENT} was not complete after 1s: the Deployment's controller has not seen the change. Look at its \
-         new pods: kubectl -n {ns} describe deployment {COMPONENT}"
+        "the rollout of Deployment {ns}/{COMPONENT} was not complete after 1s: the Deployment's controller has not seen the change. See whether \
+         the kube-controller-manager runs: nothing has been done about the change yet"
     );
     let error = rollout_error(&world, &reports)?;
     ensure!(error == wanted, "{error}");

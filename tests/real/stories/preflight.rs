@@ -212,6 +212,8 @@ async fn an_expired_certificate_is_named_and_its_key_is_not_shown(world: World) 
     ensure!(code == 0, "{list:#?}");
     let forbidden = |check: &&Value| check["area"] == "certificates" && check.to_string().contains("not permitted");
     ensure!(list.iter().any(|check| forbidden(&check) && check["result"] == "warn"), "{list:#?}");
+    // Nobody is told to grant what should not be granted.
+    ensure!(list.iter().filter(forbidden).all(|check| !check["detail"].to_string().contains("grant")), "{list:#?}");
 
     let user = deploy::least_identity(&world).await?;
     world.allow(&user, &[rule("", &["secrets"], &["list"])]).await?;
@@ -296,7 +298,9 @@ async fn a_permission_that_is_missing_is_named(world: World) -> anyhow::Result<(
         world.allow(&user, &rules).await?;
         let kubeconfig = world.apiserver.kubeconfig(&world.dir, &user)?;
         let areas = BTreeSet::from(["permissions", also]).into_iter().collect::<Vec<_>>();
-        fails(&world, Some(&kubeconfig), &config, &areas, &[&wanted, "not granted", "ripcord render rbac"]).await?;
+        let account = format!("--service-account {ns}/ripcord");
+        let said = [wanted.as_str(), "not granted", "ripcord render rbac", &account];
+        fails(&world, Some(&kubeconfig), &config, &areas, &said).await?;
     }
     Ok(())
 }

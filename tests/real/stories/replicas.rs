@@ -580,6 +580,8 @@ async fn a_second_one_on_the_same_file_does_not_start(world: World) -> anyhow::R
     let status = second.wait_exit(LONG).await?;
     let said = second.stderr().join("\n");
     ensure!(status.code() == Some(1) && said.contains("another Ripcord uses the state file"), "{status}: {said}");
+    // A command by hand meets it too: a file of its own would be a second opinion on the same traffic.
+    ensure!(said.contains("ask that one (--url), or stop it first"), "{said}");
     ensure!(state(&ripcord).await? == "watching", "the first one goes on");
     Ok(())
 }
