@@ -60,7 +60,8 @@ pub struct Moving {
 #[command(after_help = "Examples:\n  \
     ripcord rollback --component terminal --reason \"users complain\"\n  \
     ripcord rollback --all-components --mode dual --percentage 10 --reason \"gateway overloaded\" --yes\n\n\
-    A component that is rolled back is latched: ripcord rearm NAME has it watched again.")]
+    A component that is rolled back is latched. Once Ripcord has told whether it helped (some\n\
+    minutes), ripcord rearm NAME has it watched again.")]
 pub struct Rollback {
     #[command(flatten)]
     /// The components.

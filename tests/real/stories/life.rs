@@ -402,6 +402,8 @@ receivers:
         ] {
             ensure!(ended.stderr.contains(wanted), "{wanted:?} is not in:\n{}", ended.stderr);
         }
+        // The file that is missing may be in the cluster only.
+        ensure!(ended.stderr.contains("ripcord check --syntax-only") == (command[0] == "check"), "{}", ended.stderr);
     }
     Ok(())
 }
