@@ -52,7 +52,7 @@ impl Daemon {
         telemetry::Event::Delivery(event).emit();
         self.dirty = true;
         match event {
-            DeliveryEvent::Retrying { .. } => return,
+            DeliveryEvent::Retrying { .. } | DeliveryEvent::Simplified { .. } => return,
             DeliveryEvent::Accepted { .. } | DeliveryEvent::Withdrawn { .. } | DeliveryEvent::Escalated { .. } => {}
             DeliveryEvent::Dead { .. } | DeliveryEvent::Dropped { .. } => {
                 self.losses.note(event);

@@ -34,10 +34,25 @@ impl Failure {
     }
 }
 
+/// What is handed over.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Made {
+    /// Its bytes.
+    pub(super) body: Vec<u8>,
+    /// Why it is a plainer one than the configuration wants.
+    pub(super) shortfall: Option<String>,
+}
+
+impl From<Vec<u8>> for Made {
+    fn from(body: Vec<u8>) -> Self {
+        Self { body, shortfall: None }
+    }
+}
+
 /// Hands entries over to one receiver.
 pub(super) trait Courier: Send + Sync + 'static {
     /// What is handed over. Made once per entry, so that each try sends the same bytes.
-    fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure>;
+    fn prepare(&self, entry: &Entry) -> Result<Made, Failure>;
 
     /// One try. It ends by itself: every exchange in it has a time-out.
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>>;

@@ -19,7 +19,7 @@ use crate::config::{Email, Finding, Receiver, Smtp, SmtpTls, is_loopback_host};
 use crate::engine::Language;
 
 use super::addresses::Addresses;
-use super::courier::{Courier, Failure};
+use super::courier::{Courier, Failure, Made};
 use super::entry::Entry;
 use super::text::{clip, redact, single_line};
 use super::{mail, material};
@@ -179,9 +179,10 @@ enum Problem {
 }
 
 impl Courier for EmailCourier {
-    fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
+    fn prepare(&self, entry: &Entry) -> Result<Made, Failure> {
         let to = recipient(entry)?;
         mail::write(entry, &self.from, &to, &self.addresses, self.language)
+            .map(Made::from)
             .map_err(|e| Failure::Refused(format!("no mail can be made for {}: {e}", to.email)))
     }
 

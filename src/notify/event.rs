@@ -36,6 +36,17 @@ pub enum DeliveryEvent {
         /// Why it failed.
         error: String,
     },
+    /// Its receiver's template cannot make a body of it, and it is sent in a plainer one.
+    Simplified {
+        /// The receiver.
+        receiver: String,
+        /// The entry.
+        id: String,
+        /// What it tells.
+        event: Event,
+        /// Why the template failed.
+        reason: String,
+    },
     /// It is needless: it waited whether others would acknowledge, and they did, or it is over.
     Withdrawn {
         /// The receiver.

@@ -17,7 +17,7 @@ use crate::config::Receiver;
 use crate::engine::Notification;
 
 use super::clock::Clock;
-use super::courier::{Courier, Failure};
+use super::courier::{Courier, Failure, Made};
 use super::entry::Entry;
 use super::event::DeliveryEvent;
 use super::queue::Queue;
@@ -111,7 +111,7 @@ struct Shared {
 /// What is handed over for an entry, and the courier that made it.
 struct Prepared {
     courier: Arc<dyn Courier>,
-    body: Result<Vec<u8>, Failure>,
+    body: Result<Made, Failure>,
 }
 
 /// What a lane remembers of the entries that it has tried.
@@ -189,7 +189,7 @@ impl Drop for Lane {
     }
 }
 
-fn prepare(courier: &dyn Courier, entry: &Entry) -> Result<Vec<u8>, Failure> {
+fn prepare(courier: &dyn Courier, entry: &Entry) -> Result<Made, Failure> {
     catch_unwind(AssertUnwindSafe(|| courier.prepare(entry)))
         .unwrap_or_else(|_| Err(Failure::Refused(DEFECT.to_owned())))
 }
@@ -277,7 +277,18 @@ impl Shared {
         let courier = Arc::clone(&self.courier.lock().unwrap_or_else(PoisonError::into_inner));
         match before {
             Some(same) if Arc::ptr_eq(&same.courier, &courier) => same,
-            _ => Prepared { body: prepare(&*courier, entry), courier },
+            _ => {
+                let body = prepare(&*courier, entry);
+                if let Ok(Made { shortfall: Some(reason), .. }) = &body {
+                    self.around.report(DeliveryEvent::Simplified {
+                        receiver: self.receiver.clone(),
+                        id: entry.id.clone(),
+                        event: entry.notification.event,
+                        reason: reason.clone(),
+                    });
+                }
+                Prepared { body, courier }
+            }
         }
     }
 
@@ -285,7 +296,7 @@ impl Shared {
     async fn attempt(&self, entry: Entry, memory: &mut Memory) {
         let prepared = self.prepare(&entry, memory.prepared.remove(&entry.id));
         let outcome = match &prepared.body {
-            Ok(body) => {
+            Ok(Made { body, .. }) => {
                 let delivery = AssertUnwindSafe(prepared.courier.deliver(&entry, body)).catch_unwind();
                 delivery.await.unwrap_or_else(|_| Err(Failure::retry(DEFECT)))
             }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::{Event, Language, Notification, Sentence, Severity};
 
+use super::alert;
 use super::event::DeliveryEvent;
 use super::text::{clip, single_line};
 
@@ -79,7 +80,7 @@ impl Losses {
                 untold.others += 1;
                 untold.guards.extend(concerned);
                 untold.dry_run &= notification.dry_run;
-                if loss.notification.severity > untold.worst.notification.severity {
+                if weight(&loss.notification) > weight(&untold.worst.notification) {
                     untold.worst = loss;
                 }
             }
@@ -109,6 +110,12 @@ impl Losses {
         });
         due
     }
+}
+
+/// How urgent it is that somebody did not get it. Whoever misses good news waits for it in vain, but nothing is wrong that he does not
+/// know: no reason to wake the others.
+fn weight(lost: &Notification) -> Severity {
+    if alert::quiets(lost.event) { lost.severity.min(Severity::Warning) } else { lost.severity }
 }
 
 impl Untold {
@@ -143,7 +150,7 @@ impl Untold {
             // The same after a restart that makes it again, so that the repeat is recognisable.
             id: format!("{}/{id}", Event::NotificationLost.as_str()),
             event: Event::NotificationLost,
-            severity: lost.severity,
+            severity: weight(&lost),
             time: now,
             guard,
             guards,
@@ -256,6 +263,30 @@ mod tests {
         assert_eq!(told.severity, Severity::Warning);
         losses.note(&dead("b", told));
         assert_eq!(losses.due(at(3600)), [], "two receivers that fail do not report each other for ever");
+    }
+
+    #[test]
+    fn lost_good_news_wakes_nobody() {
+        for (event, severity) in [
+            (Event::RollbackVerified, Severity::Warning),
+            (Event::RollbackSucceeded, Severity::Warning),
+            (Event::WatchdogSees, Severity::Warning),
+            (Event::RollbackNotRecovered, Severity::Critical),
+            (Event::WatchdogBlind, Severity::Critical),
+        ] {
+            let mut losses = Losses::default();
+            let mut n = of("n1", "shop", Severity::Critical);
+            n.event = event;
+            losses.note(&dead("a", n));
+            assert_eq!(losses.due(at(0))[0].notification.severity, severity, "{event:?}");
+        }
+        // What is bad is the one that is named, however urgent the good one was.
+        let mut losses = Losses::default();
+        let mut good = of("n1", "shop", Severity::Critical);
+        good.event = Event::RollbackVerified;
+        losses.note(&dead("a", good));
+        losses.note(&dead("a", of("n2", "shop", Severity::Critical)));
+        assert_eq!(summaries(&losses.due(at(0))), [format!("a did not get \"shop: n2\" (and 1 more): {REASON}")]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::{Finding, Receiver};
 use crate::engine::{Event, Language, Notification, Sentence, Severity};
 
 use super::addresses::Addresses;
-use super::courier::{Courier, Failure};
+use super::courier::{Courier, Failure, Made};
 use super::entry::Entry;
 use super::outbox::{make_courier, recipients};
 
@@ -41,7 +41,8 @@ pub async fn send_test(receivers: &[Receiver], addresses: Addresses) -> Vec<(Str
                 let entry =
                     Entry::new(&receiver.name, recipient.as_deref(), notification.time, Arc::clone(&notification));
                 let sent = match courier.prepare(&entry) {
-                    Ok(body) => courier.deliver(&entry, &body).await,
+                    Ok(Made { body, shortfall: None }) => courier.deliver(&entry, &body).await,
+                    Ok(Made { shortfall: Some(why), .. }) => Err(Failure::Refused(why)),
                     Err(failure) => Err(failure),
                 };
                 failed.extend(sent.err().map(Failure::into_text));

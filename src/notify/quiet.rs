@@ -1,6 +1,7 @@
 //! When a receiver is left alone by what is not critical. Pure: the time is an argument.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 
 use crate::config::Quiet;
@@ -21,8 +22,23 @@ impl Quiet {
     /// The quiet time that begins on this day.
     fn of(&self, day: Date) -> Option<(Timestamp, Timestamp)> {
         let last = if self.from < self.to { day } else { day.checked_add(1.day()).ok()? };
-        let at = |date: Date, time| Some(date.to_datetime(time).to_zoned(self.time_zone.clone()).ok()?.timestamp());
-        Some((at(day, self.from)?, at(last, self.to)?))
+        Some((
+            moment(&self.time_zone, day.to_datetime(self.from))?,
+            moment(&self.time_zone, last.to_datetime(self.to))?,
+        ))
+    }
+}
+
+/// The moment at which the clocks show this time first, or skip it.
+fn moment(zone: &TimeZone, time: DateTime) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_timestamp(time);
+    match ambiguous.offset() {
+        AmbiguousOffset::Gap { after, .. } => {
+            // By the offset from then on it would be a moment before.
+            let before = after.to_timestamp(time).ok()?;
+            zone.following(before).next().map(|transition| transition.timestamp())
+        }
+        _ => ambiguous.earlier().ok(),
     }
 }
 
@@ -67,8 +83,16 @@ mod tests {
         check(&night, "2026-03-28T21:00:00Z", Some("2026-03-29T05:00:00Z"));
         check(&night, "2026-10-24T20:00:00Z", Some("2026-10-25T06:00:00Z"));
         let skipped = quiet("01:00", "02:30", "Europe/Berlin");
-        check(&skipped, "2026-03-29T00:30:00Z", Some("2026-03-29T01:30:00Z"));
-        check(&skipped, "2026-03-29T01:30:00Z", None);
+        check(&skipped, "2026-03-29T00:30:00Z", Some("2026-03-29T01:00:00Z"));
+        check(&skipped, "2026-03-29T01:00:00Z", None);
+        let begins = quiet("02:30", "07:00", "Europe/Berlin");
+        check(&begins, "2026-03-29T00:59:59Z", None);
+        check(&begins, "2026-03-29T01:00:00Z", Some("2026-03-29T05:00:00Z"));
+        // All of it is skipped.
+        let none = quiet("02:15", "02:45", "Europe/Berlin");
+        check(&none, "2026-03-29T00:30:00Z", None);
+        check(&none, "2026-03-29T01:00:00Z", None);
+        check(&none, "2026-03-29T01:30:00Z", None);
         let twice = quiet("01:00", "02:30", "Europe/Berlin");
         check(&twice, "2026-10-25T00:15:00Z", Some("2026-10-25T00:30:00Z"));
         check(&twice, "2026-10-25T01:15:00Z", None);

@@ -15,7 +15,7 @@ use crate::config::{self, Finding, Receiver, Webhook, WebhookFormat, WebhookUrl}
 use crate::engine::{Language, Notification};
 
 use super::addresses::Addresses;
-use super::courier::{Courier, Failure};
+use super::courier::{Courier, Failure, Made};
 use super::entry::Entry;
 use super::formats::template::BodyTemplate;
 use super::formats::{self, alertmanager, answer, dingtalk, feishu, pagerduty};
@@ -158,7 +158,7 @@ impl WebhookCourier {
 }
 
 impl Courier for WebhookCourier {
-    fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
+    fn prepare(&self, entry: &Entry) -> Result<Made, Failure> {
         let to = formats::To { receiver: &self.receiver, settings: &self.settings, language: self.language };
         formats::body(&to, self.template.as_ref(), &entry.notification, &self.addresses)
     }

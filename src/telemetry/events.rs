@@ -347,6 +347,16 @@ fn delivery(event: &DeliveryEvent) {
             count(receiver, "retried");
             warn!(receiver, id, event = event.as_str(), attempt, ?delay, error, "Not delivered yet");
         }
+        DeliveryEvent::Simplified { receiver, id, event, reason } => {
+            count(receiver, "simplified");
+            error!(
+                receiver,
+                id,
+                event = event.as_str(),
+                reason,
+                "The receiver's template fails, a plainer body is sent"
+            );
+        }
         DeliveryEvent::Withdrawn { receiver, id, event, reason } => {
             count(receiver, "withdrawn");
             info!(receiver, id, event = event.as_str(), reason, "Not needed any more");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::{BASE, LoadOptions, check_errors, check_warnings, errors, load_texts, settings};
+use super::{BASE, LoadOptions, check_errors, check_warnings, errors, lines, load_texts, settings};
 use crate::config::{Channel, SecretFile, SmtpTls, WebhookFormat, WebhookUrl};
 use crate::engine::{Event, Language, Severity};
 
@@ -60,6 +60,22 @@ fn a_webhook() {
         &webhook("url: 'https://hooks.slack.com/services/T0'"),
         "sends generic to hooks.slack.com, which takes only its own: use format: slack",
     )]);
+    let secret =
+        "receivers.new.webhook.url: is a secret, for who knows it can send there: put the whole address into a file";
+    let warned = |keys: &str| lines(&settings(&webhook(keys)).warnings).contains(secret);
+    for (url, format, warns) in [
+        ("https://hooks.slack.com/services/T0/B0/x", "slack", true),
+        ("https://open.feishu.cn/open-apis/bot/v2/hook/x", "feishu", true),
+        ("https://oapi.dingtalk.com/robot/send?access_token=x", "dingtalk", true),
+        ("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=x", "wecom", true),
+        ("https://example.org/hook?Token=x", "generic", true),
+        ("https://events.pagerduty.com/v2/enqueue?routing_key=x", "pagerduty", true),
+        ("https://events.pagerduty.com/v2/enqueue", "pagerduty", false),
+        ("https://example.org/hook?team=x", "generic", false),
+        ("http://alertmanager:9093/api/v2/alerts", "alertmanager_api", false),
+    ] {
+        assert_eq!(warned(&format!("url: '{url}', format: {format}")), warns, "{url}");
+    }
 }
 
 #[test]
@@ -160,6 +176,33 @@ fn a_template() {
         ),
         (&with("format: template, template: x, headers: {Content-Type: x}"), "Content-Type is set by Ripcord itself"),
     ]);
+    let secret = "is a secret by its name, and the configuration is read by many; if it is one, use bearer_token_file";
+    for name in ["X-Api-Key", "X-Token", "Api_Key", "X-Client-Secret", "Proxy-Authorization", "Cookie"] {
+        let warnings =
+            lines(&settings(&with(&format!("format: template, template: x, headers: {{{name}: x}}"))).warnings);
+        assert!(warnings.contains(&format!("webhook.headers.{name}: {secret}")), "{name}: {warnings}");
+    }
+    let warnings = lines(&settings(&with("format: template, template: x, headers: {X-Scope: x}")).warnings);
+    assert!(!warnings.contains("secret by its name"), "{warnings}");
+}
+
+#[test]
+fn what_opens_alerts_has_to_close_them() {
+    let with = |format: &str, only: &str| {
+        let webhook = format!("webhook: {{url: 'http://x/api/v2/alerts', format: {format}}}");
+        lines(&settings(&receiver(&format!("{webhook}, events: {{only: {only}}}"))).warnings)
+    };
+    let warned = |format: &str, only: &str| with(format, only).contains("open alerts that nothing closes there");
+    for format in ["pagerduty", "alertmanager", "alertmanager_api"] {
+        assert!(warned(format, "[rollback.started, rollback.failed]"), "{format}");
+        assert!(!warned(format, "[rollback.started, rollback.verified, page.resolved, guard.rearmed]"), "{format}");
+        assert!(!warned(format, "[watchdog.started]"), "{format}");
+    }
+    assert!(!warned("generic", "rollback.started"));
+    let said =
+        "receivers.new.events.only: lets pagerduty open alerts that nothing closes there; choose also watchdog.sees";
+    let warnings = with("pagerduty", "watchdog.blind");
+    assert!(warnings.contains(said), "{warnings}");
 }
 
 #[test]

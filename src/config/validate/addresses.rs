@@ -180,8 +180,21 @@ pub(super) fn headers(
         } else if headers.keys().any(|other: &String| other.eq_ignore_ascii_case(name)) {
             problems.error(&at.path, format!("{name} is there twice; capitals make no difference in a header's name"));
         } else {
+            if looks_secret(name) {
+                let message =
+                    format!("is a secret by its name, and the configuration is read by many; if it is one, {instead}");
+                problems.warn(&at.path, message);
+            }
             headers.insert(name.clone(), at.value.clone());
         }
     }
     Some(headers)
+}
+
+/// Whether a header of this name mostly carries a secret.
+fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    ["token", "secret", "password", "api-key", "apikey", "authorization", "auth-key", "access-key", "cookie"]
+        .iter()
+        .any(|word| name.contains(word))
 }

@@ -11,7 +11,8 @@ use crate::config::raw;
 use crate::config::suggest;
 use crate::config::units::say;
 use crate::config::{
-    BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, defaults, is_loopback_host,
+    BasicAuth, Channel, Email, Filter, LoadOptions, Receiver, SecretFile, Smtp, SmtpTls, WebhookFormat, defaults,
+    is_loopback_host,
 };
 use crate::engine::{Event, Language, Severity};
 
@@ -73,6 +74,11 @@ fn receiver(
         Field::Missing => Some(general),
         own => super::language(own, problems),
     };
+    if let (Some(Channel::Webhook(webhook)), Some(filter), Some(written)) = (&channel, &filter, at.value.events.get())
+        && webhook.format.keeps_alerts()
+    {
+        stays_open(webhook.format, filter, &written.path.key("only"), problems);
+    }
     let quiet = quiet::quiet(&at.value.quiet, problems);
     let escalate_after = escalate_after(&at.value.escalate_after, problems);
     Some(Receiver {
@@ -83,6 +89,31 @@ fn receiver(
         quiet: quiet?,
         escalate_after: escalate_after?,
     })
+}
+
+/// What opens an alert where a service keeps it open, and what closes it again.
+const CLOSED_BY: [(Event, &[Event]); 5] = [
+    (Event::RollbackStarted, &[Event::RollbackVerified, Event::PageResolved, Event::GuardRearmed]),
+    (Event::PageFiring, &[Event::PageResolved, Event::GuardRearmed]),
+    (Event::RollbackFailed, &[Event::RollbackSucceeded]),
+    (Event::WatchdogBlind, &[Event::WatchdogSees]),
+    (Event::WatchdogNotReady, &[Event::WatchdogReady]),
+];
+
+/// Events that are chosen without those that close their alerts.
+fn stays_open(format: WebhookFormat, filter: &Filter, path: &Path, problems: &mut Problems) {
+    let chosen = |event: &Event| filter.events.is_empty() || filter.events.contains(event);
+    let mut missing: Vec<Event> = Vec::new();
+    for (_, closed_by) in CLOSED_BY.iter().filter(|(opens, _)| chosen(opens)) {
+        missing.extend(closed_by.iter().filter(|event| !chosen(event)));
+    }
+    missing.dedup();
+    let names: Vec<&str> =
+        Event::ALL.into_iter().filter(|event| missing.contains(event)).map(|event| event.as_str()).collect();
+    if !names.is_empty() {
+        let (format, names) = (format.as_str(), names.join(", "));
+        problems.warn(path, format!("lets {format} open alerts that nothing closes there; choose also {names}"));
+    }
 }
 
 fn escalate_after(field: &Field<Duration>, problems: &mut Problems) -> Option<Option<Duration>> {

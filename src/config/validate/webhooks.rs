@@ -2,6 +2,7 @@
 
 use std::path::Path as FilePath;
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::config::field::{At, Field, Texts};
@@ -12,6 +13,12 @@ use crate::config::{LoadOptions, TemplateSettings, Webhook, WebhookFormat, Webho
 
 use super::{addresses, choose};
 
+/// Its address is the same for everybody; the key is apart from it.
+const PAGERDUTY: &str = "events.pagerduty.com";
+
+/// Parameters of addresses that are secrets wherever they are.
+const SECRETS: [&str; 8] = ["access_token", "api_key", "apikey", "key", "routing_key", "secret", "sig", "token"];
+
 /// Services that refuse any body but their own, each with the format for it.
 const SERVICES: [(&str, Option<WebhookFormat>); 8] = [
     ("hooks.slack.com", Some(WebhookFormat::Slack)),
@@ -19,7 +26,7 @@ const SERVICES: [(&str, Option<WebhookFormat>); 8] = [
     ("open.larksuite.com", Some(WebhookFormat::Feishu)),
     ("oapi.dingtalk.com", Some(WebhookFormat::Dingtalk)),
     ("qyapi.weixin.qq.com", Some(WebhookFormat::Wecom)),
-    ("events.pagerduty.com", Some(WebhookFormat::Pagerduty)),
+    (PAGERDUTY, Some(WebhookFormat::Pagerduty)),
     ("discord.com/api/webhooks", None),
     ("webhook.office.com", None),
 ];
@@ -65,6 +72,12 @@ fn what_goes_with(format: WebhookFormat, at: &At<raw::Webhook>, url: Option<&Web
     }
     let Some(WebhookUrl::Plain(url)) = url else { return };
     let service = SERVICES.iter().find(|(host, _)| url.contains(host));
+    if service.is_some_and(|(host, _)| *host != PAGERDUTY) || has_a_token(url) {
+        problems.warn(
+            &at.path.key("url"),
+            "is a secret, for who knows it can send there: put the whole address into a file and name it with url_file",
+        );
+    }
     // A template can be for any service.
     if let Some((host, wanted)) = service
         && format != WebhookFormat::Template
@@ -76,6 +89,14 @@ fn what_goes_with(format: WebhookFormat, at: &At<raw::Webhook>, url: Option<&Web
     if format == WebhookFormat::AlertmanagerApi && !url.trim_end_matches('/').ends_with("/api/v2/alerts") {
         problems.warn(&at.path.key("url"), "does not end with /api/v2/alerts, where an Alertmanager takes alerts");
     }
+}
+
+/// Whether the address has a parameter that is a secret by its name.
+fn has_a_token(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    url.is_some_and(|url| {
+        url.query_pairs().any(|(name, _)| SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)))
+    })
 }
 
 /// Whom to call. What could be anything but a name is refused: it is put into the message as it is.

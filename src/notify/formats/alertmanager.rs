@@ -198,3 +198,6 @@ fn annotations(notification: &Notification, addresses: &Addresses, language: Lan
 fn go_quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
+
+#[cfg(test)]
+mod tests;

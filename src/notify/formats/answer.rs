@@ -99,3 +99,75 @@ pub(in crate::notify) fn verdict(
         Meaning::Busy(why) => Err(Failure::Retry { error: error(why), after: after.or(Some(PAUSE)) }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::verdict;
+    use crate::config::WebhookFormat::{self, Dingtalk, Feishu, Wecom};
+    use crate::notify::courier::Failure;
+
+    /// What an answer means: delivered, refused for good, to be tried again, to be tried again after this many seconds; nothing where the
+    /// status decides.
+    #[derive(Debug, PartialEq)]
+    enum Means {
+        Taken,
+        Lost,
+        Again,
+        After(u64),
+        Nothing,
+    }
+
+    #[test]
+    fn what_each_answer_means() {
+        use Means::{After, Again, Lost, Nothing, Taken};
+        let check = |format: WebhookFormat, success: bool, after: Option<u64>, body: &str, means: Means| {
+            let after = after.map(Duration::from_secs);
+            let found = match verdict(format, body, success, "POST", after, str::to_owned) {
+                None => Nothing,
+                Some(Ok(())) => Taken,
+                Some(Err(Failure::Refused(_))) => Lost,
+                Some(Err(Failure::Retry { after: None, .. })) => Again,
+                Some(Err(Failure::Retry { after: Some(after), .. })) => After(after.as_secs()),
+            };
+            assert_eq!(found, means, "{format:?} {success} {body}");
+        };
+        // The format; whether the status is one of success; Retry-After; the body; what it means.
+        check(Feishu, true, None, r#"{"code":0,"msg":"success"}"#, Taken);
+        check(Feishu, true, None, r#"{"code":9499,"msg":"too many request"}"#, After(60));
+        check(Feishu, false, None, r#"{"code":9499,"msg":"Too Many Requests"}"#, After(60));
+        check(Feishu, true, None, r#"{"code":9499,"msg":"Bad Request"}"#, Lost);
+        check(Feishu, false, None, r#"{"code":9499,"msg":"Bad Request"}"#, Lost);
+        check(Feishu, true, None, r#"{"code":11232,"msg":"create message trigger frequency limit"}"#, After(60));
+        check(Feishu, false, None, r#"{"code":99991400,"msg":"request trigger frequency limit"}"#, After(60));
+        check(Feishu, false, Some(7), r#"{"code":99991400,"msg":"request trigger frequency limit"}"#, After(7));
+        check(
+            Feishu,
+            false,
+            None,
+            r#"{"code":230020,"msg":"This operation triggers the frequency limit."}"#,
+            After(60),
+        );
+        check(Feishu, true, None, r#"{"code":4711,"msg":"something new"}"#, Again);
+        check(Feishu, false, None, r#"{"code":4711,"msg":"something new"}"#, Nothing);
+        check(Feishu, false, None, r#"{"code":4711,"msg":"too many request"}"#, After(60));
+        check(Dingtalk, true, None, r#"{"errcode":0,"errmsg":"ok"}"#, Taken);
+        check(
+            Dingtalk,
+            true,
+            None,
+            r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#,
+            After(60),
+        );
+        check(Dingtalk, true, None, r#"{"errcode":410100,"errmsg":"发送速度太快而限流"}"#, After(60));
+        check(Dingtalk, true, None, r#"{"errcode":88,"errmsg":"调用频率超过限制"}"#, After(60));
+        check(Dingtalk, true, None, r#"{"errcode":310000,"errmsg":"sign not match"}"#, Lost);
+        check(Dingtalk, true, None, r#"{"errcode":-1,"errmsg":"system busy"}"#, Again);
+        check(Wecom, true, None, r#"{"errcode":45009,"errmsg":"api freq out of limit"}"#, After(60));
+        check(Wecom, true, None, r#"{"errcode":45033,"errmsg":"api concurrent out of limit"}"#, After(60));
+        check(Wecom, true, None, r#"{"errcode":45011,"errmsg":"api minute-quota reach limit"}"#, After(60));
+        check(Wecom, true, None, r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#, Lost);
+        check(Wecom, true, None, r#"{"errcode":"0"}"#, Nothing);
+    }
+}

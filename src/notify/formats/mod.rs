@@ -24,7 +24,7 @@ use crate::config::{Webhook, WebhookFormat};
 use crate::engine::{Language, Notification};
 
 use super::addresses::Addresses;
-use super::courier::Failure;
+use super::courier::{Failure, Made};
 use super::message;
 use chat::Chat;
 use template::BodyTemplate;
@@ -42,7 +42,7 @@ pub(super) fn body(
     template: Option<&BodyTemplate>,
     notification: &Notification,
     addresses: &Addresses,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Made, Failure> {
     let (settings, language) = (to.settings, to.language);
     let chat = |make: fn(&Chat<'_>) -> serde_json::Value| {
         let content = message::content(notification, addresses, language);
@@ -60,9 +60,10 @@ pub(super) fn body(
         WebhookFormat::AlertmanagerApi => alertmanager::api(notification, addresses, language),
         WebhookFormat::Template => {
             let template = template.ok_or_else(|| Failure::Refused("the receiver has no template".to_owned()))?;
-            template.render(notification, addresses, language).map_err(Failure::Refused)?.into_bytes()
+            return Ok(template.body(notification, addresses, language));
         }
-    })
+    }
+    .into())
 }
 
 #[cfg(test)]

@@ -8,9 +8,13 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::Value;
 
 use crate::config::TemplateSettings;
-use crate::engine::{Event, Language, Notification, RollbackFacts, Severity, StepReport, StepResult, TriggerFacts};
+use crate::engine::{
+    Event, Language, Next, Notification, Opening, RollbackFacts, Severity, StepReport, StepResult, TriggerFacts,
+};
 use crate::notify::addresses::Addresses;
-use crate::notify::message;
+use crate::notify::courier::Made;
+use crate::notify::message::{self, Message};
+use crate::notify::text::clip;
 
 use super::generic;
 
@@ -19,6 +23,9 @@ const MAX_BODY: usize = 512 * 1024;
 
 /// The most instructions of one rendering: thousands of times what a body needs, and done in a moment.
 const FUEL: u64 = 1_000_000;
+
+/// How much of why it failed is told, in characters.
+const MAX_REASON: usize = 300;
 
 /// The name that errors of the library use.
 const NAME: &str = "template";
@@ -31,7 +38,7 @@ pub(in crate::notify) struct BodyTemplate {
 }
 
 impl BodyTemplate {
-    /// Reads the template, and makes an example of every event with it: what would fail at night fails now. The error says the line.
+    /// Reads the template, and makes examples of every event with it: what would fail at night fails now. The error says the line.
     pub(in crate::notify) fn new(settings: &TemplateSettings) -> Result<Self, String> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -49,23 +56,44 @@ impl BodyTemplate {
         Ok(template)
     }
 
-    /// The body of a notification.
+    /// The body of a notification. Where the template fails at one that none of the examples was like, it makes the body of what it knows to
+    /// make one of: the same message without its numbers. Where it fails at that too the body is Ripcord's own. Either says why.
+    pub(in crate::notify) fn body(
+        &self,
+        notification: &Notification,
+        addresses: &Addresses,
+        language: Language,
+    ) -> Made {
+        let error = match self.render(notification, addresses, language) {
+            Ok(body) => return body.into_bytes().into(),
+            Err(error) => error,
+        };
+        let told = with_shortfall(notification, &error);
+        let plain = Notification { trigger: None, rollback: None, next: None, opening: None, ..told.clone() };
+        let guards = plain.guard.iter().chain(&plain.guards).cloned().collect();
+        let bare = Notification { guard: None, incident: None, guards, ..plain.clone() };
+        let body = [plain, bare].iter().find_map(|plainer| {
+            let context = context(plainer, message::compose(&told, addresses, language), addresses, language);
+            self.fill(context).ok()
+        });
+        let body = body.unwrap_or_else(|| {
+            let words = message::compose(&told, addresses, language);
+            if self.is_json { context(&told, words, addresses, language).to_string() } else { words.text }
+        });
+        Made { body: body.into_bytes(), shortfall: Some(format!("the template failed: {error}")) }
+    }
+
+    /// What the template makes of a notification.
     pub(in crate::notify) fn render(
         &self,
         notification: &Notification,
         addresses: &Addresses,
         language: Language,
     ) -> Result<String, String> {
-        let mut context = generic::value(notification, addresses, language);
-        let words = message::compose(notification, addresses, language);
-        context["subject"] = words.subject.into();
-        context["text"] = words.text.into();
-        // Absent where it says nothing in `generic`; a template asks for it by name.
-        for (key, absent) in [("guards", Value::Array(vec![])), ("dry_run", false.into())] {
-            if context.get(key).is_none() {
-                context[key] = absent;
-            }
-        }
+        self.fill(context(notification, message::compose(notification, addresses, language), addresses, language))
+    }
+
+    fn fill(&self, context: Value) -> Result<String, String> {
         let template = self.environment.get_template(NAME).map_err(|e| explain(&e))?;
         let mut body = Bounded(Vec::new());
         let context = minijinja::Value::from(minijinja::value::Serde(context));
@@ -82,6 +110,31 @@ impl BodyTemplate {
         }
         Ok(body)
     }
+}
+
+/// What a template knows: all that `generic` sends, and the message in words.
+fn context(notification: &Notification, words: Message, addresses: &Addresses, language: Language) -> Value {
+    let mut context = generic::value(notification, addresses, language);
+    context["subject"] = words.subject.into();
+    context["text"] = words.text.into();
+    // Absent where it says nothing in `generic`; a template asks for it by name.
+    for (key, absent) in [("guards", Value::Array(vec![])), ("dry_run", false.into())] {
+        if context.get(key).is_none() {
+            context[key] = absent;
+        }
+    }
+    context
+}
+
+/// The notification, with a line that says why it does not look as it should.
+fn with_shortfall(notification: &Notification, error: &str) -> Notification {
+    let error = clip(error, MAX_REASON);
+    let mut told = notification.clone();
+    told.advice = format!("{}\n(This receiver's template failed, so this is a plainer message: {error})", told.advice);
+    if let Some(chinese) = &mut told.chinese {
+        chinese.advice = format!("{}\n（此接收方的模板出错，因此消息较为简单：{error}）", chinese.advice);
+    }
+    told
 }
 
 /// A value as JSON. The library's own filter makes `null` of what is not there.
@@ -121,55 +174,91 @@ fn body_is_full(error: &minijinja::Error) -> bool {
     error.kind() == minijinja::ErrorKind::WriteFailure
 }
 
-/// One of each event, once with everything in it and once with as little as there can be. The texts hold what JSON has to escape.
+/// Examples of each event: as it usually is; with all that there can be, once with each thing that can be next; with nothing measured,
+/// which is when numbers are null; with as little as there can be. The texts hold what JSON has to escape.
 fn examples() -> Vec<Notification> {
     let mut examples = Vec::new();
     for event in Event::ALL {
-        let full = Notification {
-            id: "example".to_owned(),
-            event,
-            severity: Severity::Critical,
-            time: Timestamp::UNIX_EPOCH,
-            guard: Some("terminal".to_owned()),
-            guards: vec![],
-            incident: Some("terminal-19700101T000000Z".to_owned()),
-            summary: "an example: \"quoted\", a \\ and a line\nthat ends".to_owned(),
-            advice: "an example: \"quoted\", a \\ and a line\nthat ends".to_owned(),
-            trigger: Some(TriggerFacts {
-                name: "error_rate".to_owned(),
-                value: Some(0.031),
-                threshold: 0.01,
-                threshold_text: "1 %".to_owned(),
-                held_seconds: 300.0,
-                baseline: None,
-                baseline_source: None,
-                text: "3.1 %".to_owned(),
-            }),
-            rollback: Some(RollbackFacts {
-                from_percentage: Some(25),
-                to_percentage: 0,
-                undone: false,
-                steps: vec![StepReport {
-                    step: "deployment_env shop/web".to_owned(),
-                    result: StepResult::Changed,
-                    detail: None,
-                }],
-                error: None,
-            }),
-            dry_run: false,
-            next: None,
-            opening: None,
-            chinese: None,
-        };
+        let usual = usual(event);
         let bare = Notification {
             guard: None,
             guards: vec!["a".to_owned(), "b".to_owned()],
             incident: None,
             trigger: None,
             rollback: None,
-            ..full.clone()
+            ..usual.clone()
         };
-        examples.extend([full, bare]);
+        let mut unmeasured = usual.clone();
+        if let (Some(trigger), Some(rollback)) = (&mut unmeasured.trigger, &mut unmeasured.rollback) {
+            (trigger.value, rollback.from_percentage, rollback.steps) = (None, None, vec![]);
+        }
+        examples.extend(NEXT.map(|next| everything(usual.clone(), next)));
+        examples.extend([usual, unmeasured, bare]);
     }
     examples
+}
+
+/// A text that has all that JSON escapes.
+const TEXT: &str = "an example: \"quoted\", a \\ and a line\nthat ends";
+
+/// Whatever can be next.
+const NEXT: [Next; 6] = [
+    Next::Verify { within_seconds: 600.0 },
+    Next::Retry { in_seconds: 5.0 },
+    Next::Rung { percentage: 0 },
+    Next::Rearm,
+    Next::Resume { until: Timestamp::UNIX_EPOCH },
+    Next::Tell,
+];
+
+fn usual(event: Event) -> Notification {
+    Notification {
+        id: "example".to_owned(),
+        event,
+        severity: Severity::Critical,
+        time: Timestamp::UNIX_EPOCH,
+        guard: Some("terminal".to_owned()),
+        guards: vec![],
+        incident: Some("terminal-19700101T000000Z".to_owned()),
+        summary: TEXT.to_owned(),
+        advice: TEXT.to_owned(),
+        trigger: Some(TriggerFacts {
+            name: "error_rate".to_owned(),
+            value: Some(0.031),
+            threshold: 0.01,
+            threshold_text: "1 %".to_owned(),
+            held_seconds: 300.0,
+            baseline: None,
+            baseline_source: None,
+            text: "3.1 %".to_owned(),
+        }),
+        rollback: Some(RollbackFacts {
+            from_percentage: Some(25),
+            to_percentage: 0,
+            undone: false,
+            steps: vec![StepReport {
+                step: "deployment_env shop/web".to_owned(),
+                result: StepResult::Changed,
+                detail: None,
+            }],
+            error: None,
+        }),
+        dry_run: false,
+        next: None,
+        opening: None,
+        chinese: None,
+    }
+}
+
+/// The example with what is not always there.
+fn everything(mut example: Notification, next: Next) -> Notification {
+    if let (Some(trigger), Some(rollback)) = (&mut example.trigger, &mut example.rollback) {
+        (trigger.baseline, trigger.baseline_source) = (Some(0.002), Some(TEXT.to_owned()));
+        rollback.error = Some(TEXT.to_owned());
+        rollback.steps.iter_mut().for_each(|step| step.detail = Some(TEXT.to_owned()));
+    }
+    example.next = Some(next);
+    example.opening = Some(Opening { severity: Severity::Critical, summary: TEXT.to_owned() });
+    example.dry_run = true;
+    example
 }

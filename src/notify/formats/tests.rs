@@ -1,12 +1,10 @@
 //! What the formats say: every event, the longest texts, hostile texts, within the limits that their services document. `the_messages` holds
 //! one of each as people read it.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::template::BodyTemplate;
-use super::{To, alertmanager, body, markdown};
+use super::{To, body, markdown};
 use crate::config::{TemplateSettings, Webhook, WebhookFormat};
 use crate::engine::{Event, Language, Notification, Severity, StepReport, StepResult};
 use crate::notify::Addresses;
@@ -25,7 +23,7 @@ fn to(settings: &Webhook) -> To<'_> {
 }
 
 fn made(settings: &Webhook, notification: &Notification) -> Value {
-    let body = body(&to(settings), None, notification, &addresses()).unwrap();
+    let body = body(&to(settings), None, notification, &addresses()).unwrap().body;
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -82,7 +80,7 @@ fn every_service_takes_every_message() {
         for n in hard() {
             let mut settings = settings(format);
             settings.mention = vec![if format == WebhookFormat::Slack { "U012AB3CD" } else { "zhangsan" }.to_owned()];
-            let body = body(&to(&settings), None, &n, &addresses()).unwrap();
+            let body = body(&to(&settings), None, &n, &addresses()).unwrap().body;
             if let Err(refusal) = services::check(format, &body) {
                 let beginning = String::from_utf8_lossy(&body).chars().take(600).collect::<String>();
                 panic!("{format:?} of {} is refused: {refusal}\n{beginning}", n.event.as_str());
@@ -135,7 +133,10 @@ fn people_are_called_by_what_is_critical_and_bad_only() {
         let mention = names.iter().map(|n| (*n).to_owned()).collect();
         made(&Webhook { mention, ..settings(WebhookFormat::Dingtalk) }, &notification("n1"))["at"].clone()
     };
-    let expected = json!({"atMobiles": ["13800000000", "+86-13900000000"], "atUserIds": ["user01"], "isAtAll": false});
+    // Digits alone are a mobile number or the id of a user whose company numbers them.
+    let expected = json!({
+        "atMobiles": ["13800000000", "+86-13900000000"], "atUserIds": ["13800000000", "user01"], "isAtAll": false
+    });
     assert_eq!(at(&["13800000000", "+86-13900000000", "user01"]), expected);
     assert_eq!(at(&["all"]), json!({"atMobiles": [], "atUserIds": [], "isAtAll": true}));
 }
@@ -298,65 +299,6 @@ fn the_messages() {
     }
 }
 
-#[test]
-fn alertmanager_tells_one_story_by_the_same_labels() {
-    let webhook = |event| sent(WebhookFormat::Alertmanager, &of(event))["alerts"][0].clone();
-    for (opens, ends, name) in [
-        (Event::RollbackStarted, Event::RollbackVerified, "RipcordIncident"),
-        (Event::PageFiring, Event::PageResolved, "RipcordIncident"),
-        (Event::RollbackFailed, Event::RollbackSucceeded, "RipcordRollbackFailed"),
-        (Event::WatchdogBlind, Event::WatchdogSees, "RipcordBlind"),
-        (Event::WatchdogNotReady, Event::WatchdogReady, "RipcordNotReady"),
-    ] {
-        let (firing, resolved) = (webhook(opens), webhook(ends));
-        assert_eq!((&firing["status"], &resolved["status"]), (&json!("firing"), &json!("resolved")), "{opens:?}");
-        assert_eq!(firing["labels"]["alertname"], name);
-        assert_eq!(firing["labels"], resolved["labels"], "{opens:?} is ended by {ends:?}");
-        assert_eq!(firing["fingerprint"], resolved["fingerprint"]);
-        assert_eq!(
-            (&firing["endsAt"], &resolved["endsAt"]),
-            (&json!("0001-01-01T00:00:00Z"), &json!("2026-01-02T03:04:05Z"))
-        );
-        let api = |event| sent(WebhookFormat::AlertmanagerApi, &of(event))[0].clone();
-        assert_eq!(api(opens)["labels"], api(ends)["labels"]);
-        assert_eq!(
-            (&api(opens)["endsAt"], &api(ends)["endsAt"]),
-            // Its end is past by a clock that is a minute behind.
-            (&json!("2026-01-09T03:04:05Z"), &json!("2026-01-02T03:03:05Z"))
-        );
-    }
-    let labels = |n: &Notification| sent(WebhookFormat::AlertmanagerApi, n)[0]["labels"].clone();
-    let alerts: BTreeSet<String> =
-        [Event::RollbackStarted, Event::RollbackFailed, Event::RollbackNotRecovered, Event::RollbackReverted]
-            .into_iter()
-            .map(|event| labels(&of(event)).to_string())
-            .collect();
-    assert_eq!(alerts.len(), 4, "each is an alert of its own");
-    let mut rung = of(Event::RollbackNotRecovered);
-    rung.rollback.as_mut().unwrap().to_percentage = 10;
-    assert_ne!(labels(&rung), labels(&of(Event::RollbackNotRecovered)));
-    assert!(!alertmanager::tells(Event::GuardAcknowledged));
-
-    let mut rearmed = of(Event::GuardRearmed);
-    rearmed.severity = Severity::Info;
-    let ended = sent(WebhookFormat::AlertmanagerApi, &rearmed);
-    for event in [Event::RollbackStarted, Event::RollbackFailed, Event::RollbackReverted] {
-        let open = labels(&of(event));
-        assert!(ended.as_array().unwrap().iter().any(|alert| alert["labels"] == open), "{event:?} stays open");
-    }
-    // An alert of Prometheus with these labels has this fingerprint.
-    assert_eq!(webhook(Event::RollbackStarted)["startsAt"], "2026-01-02T03:04:05Z");
-    for n in hard() {
-        for alert in sent(WebhookFormat::AlertmanagerApi, &n).as_array().unwrap() {
-            for (name, value) in alert["labels"].as_object().unwrap() {
-                assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
-                assert!(!value.as_str().unwrap().is_empty(), "{name}");
-            }
-            assert!(alert["startsAt"].as_str() <= alert["endsAt"].as_str(), "{alert}");
-        }
-    }
-}
-
 fn template(text: &str, content_type: &str) -> Result<BodyTemplate, String> {
     let (text, content_type) = (text.to_owned(), content_type.to_owned());
     BodyTemplate::new(&TemplateSettings { text, content_type, headers: Default::default() })
@@ -384,6 +326,15 @@ fn what_would_fail_at_night_fails_when_it_is_read() {
         ("{\"a\": 1,\n\"b\": {{ summary }", "line 2: syntax error"),
         ("{\"a\": {{ sumary | tojson }}}", "line 1: undefined value"),
         ("{\n\n\"a\": {{ trigger.text | tojson }}}", "line 3: undefined value"),
+        ("{\"a\": {{ trigger.value * 100 if trigger else 0 }}}", "line 1: invalid operation"),
+        (
+            "{\"a\": {{ rollback.from_percentage - rollback.to_percentage if rollback else 0 }}}",
+            "line 1: invalid operation",
+        ),
+        ("{\"a\": {{ rollback.steps[0].step | tojson if rollback else 0 }}}", "line 1: undefined value"),
+        ("{\"a\": {% if opening %}{{ opening.text | tojson }}{% else %}0{% endif %}}", "line 1: undefined value"),
+        ("{\"a\": {% if next %}{{ next.within_seconds }}{% else %}0{% endif %}}", "line 1: undefined value"),
+        ("{\"a\": \"{% if rollback and rollback.error %}{{ rollback.error }}{% endif %}\"}", "the body is no JSON"),
         ("{\"a\": \"{{ summary }}\"}", "the body is no JSON"),
         ("{\"a\": {{ summary | tojsn }}}", "line 1: unknown filter"),
         ("{% for x in range(9000000) %}{{ x }}{% endfor %}", "line 1: "),
@@ -399,4 +350,47 @@ fn what_would_fail_at_night_fails_when_it_is_read() {
     let error = template("{{ trigger.text }}", "text/plain").unwrap_err();
     assert!(error.contains("(with an example of rollback.started)"), "{error}");
     assert!(template("{% if trigger %}{{ trigger.text }}{% endif %}", "text/plain").is_ok());
+}
+
+/// What none of the examples is like: only a share of 7 % makes this template fail.
+#[test]
+fn a_template_that_fails_sends_what_it_can() {
+    let mut n = notification("n1");
+    n.rollback.as_mut().unwrap().from_percentage = Some(7);
+    let sent = |text: &str, content_type: &str| {
+        template(text, content_type).unwrap().body(&n, &addresses(), Language::English)
+    };
+    let fails = "{% if rollback and rollback.from_percentage == 7 %}{{ nothing }}{% endif %}";
+
+    // Its own shape, without the numbers.
+    let made = sent(
+        &format!("{{\"title\": {{{{ subject | tojson }}}}, \"body\": {{{{ text | tojson }}}}, {fails} \"x\": 1}}"),
+        "application/json",
+    );
+    let body: Value = serde_json::from_slice(&made.body).unwrap();
+    assert!(body["title"].as_str().unwrap().contains(&n.summary) && body["x"] == 1, "{body}");
+    assert!(body["body"].as_str().unwrap().contains("What was measured"), "the words are those of the whole: {body}");
+    assert!(
+        body["body"]
+            .as_str()
+            .unwrap()
+            .contains("template failed, so this is a plainer message: line 1: undefined value"),
+        "{body}"
+    );
+    assert_eq!(made.shortfall.as_deref(), Some("the template failed: line 1: undefined value"));
+
+    // It always fails for this guard: Ripcord's own.
+    let fails = "{% if summary.startswith('terminal') %}{{ nothing }}{% endif %}"
+        .replace("summary.startswith('terminal')", "'terminal' in summary");
+    let body: Value = serde_json::from_slice(&sent(&format!("{fails}{{}}"), "application/json").body).unwrap();
+    assert_eq!(
+        (&body["summary"], &body["event"], &body["rollback"]["from_percentage"]),
+        (&json!(n.summary), &json!("rollback.started"), &json!(7))
+    );
+    assert!(body["text"].as_str().unwrap().contains(&n.summary), "{body}");
+    let body = String::from_utf8(sent(&fails, "text/plain").body).unwrap();
+    assert!(body.contains(&n.summary) && body.contains("plainer message"), "{body}");
+
+    let whole = template("{}", "application/json").unwrap().body(&n, &addresses(), Language::English);
+    assert_eq!((whole.body.as_slice(), whole.shortfall), (b"{}".as_slice(), None));
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::config::{Finding, Receiver, SmtpTls};
 use crate::engine::{Notification, Severity};
-use crate::notify::courier::{Courier, Failure};
+use crate::notify::courier::{Courier, Failure, Made};
 use crate::notify::testing::{addresses, email, email_receiver, notification, webhook_receiver};
 use crate::notify::{Contents, DeliveryEvent, Entry, MAX_QUEUE, Outbox, Permit};
 
@@ -87,12 +87,12 @@ impl World {
 struct Scripted(Arc<World>);
 
 impl Courier for Scripted {
-    fn prepare(&self, entry: &Entry) -> Result<Vec<u8>, Failure> {
+    fn prepare(&self, entry: &Entry) -> Result<Made, Failure> {
         if entry.notification.summary == "unspeakable" {
             panic!("no words");
         }
         // Unlike a real body it would differ each time that it were made.
-        Ok(fastrand::u64(..).to_le_bytes().to_vec())
+        Ok(fastrand::u64(..).to_le_bytes().to_vec().into())
     }
 
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>> {
