@@ -74,7 +74,7 @@ receivers:
   oncall:
     webhook: {url_file: /etc/ripcord/oncall-url, format: pagerduty, secret_file: key, bearer_token_file: t, ca_file: c,
               timeout: 10s}
-    events: {min_severity: critical, only: [rollback.started], guards: [terminal]}
+    events: {min_severity: critical, only: [rollback.started, rollback.verified, page.resolved, guard.rearmed], guards: [terminal]}
     language: zh
   sre:
     email: {smtp: {host: smtp.example, port: 587, tls: starttls, username: ripcord, password_file: p, ca_file: c, timeout: 30s},

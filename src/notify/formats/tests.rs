@@ -369,7 +369,7 @@ fn a_template_that_fails_sends_what_it_can() {
     );
     let body: Value = serde_json::from_slice(&made.body).unwrap();
     assert!(body["title"].as_str().unwrap().contains(&n.summary) && body["x"] == 1, "{body}");
-    assert!(body["body"].as_str().unwrap().contains("What was measured"), "the words are those of the whole: {body}");
+    assert!(body["body"].as_str().unwrap().contains("What is wrong:"), "the words are those of the whole: {body}");
     assert!(
         body["body"]
             .as_str()

@@ -1,15 +1,21 @@
 //! Who is told, how and when: Alertmanager, a second receiver, a receiver that is left alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use jiff::{SignedDuration, Timestamp};
+use ripcord::config::{self, LoadOptions};
+use ripcord::engine::Notification;
+use ripcord::notify::{Addresses, Outbox};
 use serde_json::{Value, json};
 
 use super::stage::{GUARD, LONG, Stage};
 use crate::stories;
 use crate::support::alertmanager::Alertmanager;
-use crate::support::hook::Call;
+use crate::support::fixtures::Config;
+use crate::support::hook::{Call, Hook};
 use crate::support::mesh::Traffic;
 use crate::support::ripcord::run_to_end;
 use crate::support::{Story, World, eventually, never};
@@ -17,6 +23,7 @@ use crate::support::{Story, World, eventually, never};
 pub fn trials() -> Vec<Story> {
     stories![
         an_alertmanager_has_it_firing_and_then_resolved,
+        an_alert_ends_however_it_was_opened,
         the_second_is_told_when_nobody_acknowledges,
         the_second_sleeps_when_somebody_has_acknowledged,
         what_is_held_outlives_a_restart,
@@ -104,13 +111,113 @@ async fn an_alertmanager_has_it_firing_and_then_resolved(world: World) -> anyhow
         ensure!(shape(&real) == shape(&own), "{real}\n{own}");
         let (real_alert, own_alert) = (&real["alerts"][0], &own["alerts"][0]);
         ensure!(shape(real_alert) == shape(own_alert), "{real_alert}\n{own_alert}");
-        for key in ["status", "labels", "fingerprint", "generatorURL"] {
+        for key in ["status", "labels", "generatorURL"] {
             ensure!(real_alert[key] == own_alert[key], "{key}: {real_alert}\n{own_alert}");
         }
         ensure!(real["version"] == own["version"], "{}", real["version"]);
         if status == "firing" {
             ensure!(real_alert["endsAt"] == own_alert["endsAt"], "{real_alert}\n{own_alert}");
         }
+    }
+    Ok(())
+}
+
+/// A notification as the engine makes it.
+fn notification(event: &str, severity: &str, incident: &str, more: &Value) -> anyhow::Result<Notification> {
+    let now = Timestamp::now();
+    let mut notification = json!({
+        "id": format!("{incident}-{event}-{severity}-{more}"), "event": event, "severity": severity, "time": now - SignedDuration::from_hours(9),
+        "guard": GUARD, "incident": incident, "summary": "a summary", "advice": "", "trigger": null, "rollback": null,
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        notification[key] = value.clone();
+    }
+    Ok(serde_json::from_value(notification)?)
+}
+
+/// Between what opens an alert and what ends it a reload may switch the dry run or change a severity; and both may come hours late.
+async fn an_alert_ends_however_it_was_opened(world: World) -> anyhow::Result<()> {
+    let hook = Hook::start(&world).await?;
+    let alertmanager = Alertmanager::start(
+        &world,
+        &json!({
+            "route": {"receiver": "hook", "group_by": ["incident"], "group_wait": "0s", "group_interval": "1s"},
+            "receivers": [{"name": "hook", "webhook_configs": [{"url": hook.url("/real"), "send_resolved": true}]}],
+        }),
+    )
+    .await?;
+    let config = Config::new(&world, "http://127.0.0.1:9")
+        .guard(GUARD, "terminal-controller")
+        .set("http.listen", "127.0.0.1:0")
+        .set("receivers.api", json!({"webhook": {"url": alertmanager.url(), "format": "alertmanager_api"}}));
+    let file = world.write("outbox.yaml", &config.to_string())?;
+    let settings = config::load(&[file], [], LoadOptions::default())
+        .map_err(|f| anyhow::anyhow!("{}", f.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let receivers: Vec<_> = settings.receivers.into_iter().filter(|receiver| receiver.name == "api").collect();
+    let (report, _events) = tokio::sync::mpsc::unbounded_channel();
+    let outbox = Outbox::start(&receivers, Addresses::default(), report, Arc::new(|| true))
+        .map_err(|findings| anyhow::anyhow!("{findings:?}"))?;
+    let tell = |notification: Notification| {
+        outbox.put(&notification, 0);
+        outbox.open(0);
+    };
+    let dry = json!({"dry_run": true});
+    let none = json!({"guard": null});
+    let opening = |severity: &str| json!({"opening": {"severity": severity, "summary": "a summary"}});
+    // What opens it, its severity and what else; what ends it, its severity and what else.
+    let stories: [(&str, &str, Value, &str, &str, Value); 7] = [
+        ("rollback.started", "critical", json!({}), "rollback.verified", "critical", opening("critical")),
+        ("rollback.started", "critical", json!({}), "rollback.verified", "warning", dry.clone()),
+        ("rollback.started", "warning", dry.clone(), "guard.rearmed", "info", dry.clone()),
+        ("rollback.failed", "critical", json!({}), "guard.rearmed", "info", json!({})),
+        ("page.firing", "info", json!({}), "page.resolved", "critical", opening("info")),
+        ("page.firing", "warning", dry.clone(), "page.resolved", "critical", opening("warning")),
+        ("watchdog.blind", "critical", json!({}), "watchdog.sees", "critical", none),
+    ];
+    let incident = |n: usize| format!("story-{n}-20260102T030405Z");
+    for (n, (opens, severity, more, ..)) in stories.iter().enumerate() {
+        tell(notification(opens, severity, &incident(n), more)?);
+    }
+    let open = async || -> anyhow::Result<Vec<String>> {
+        let alerts = alertmanager.alerts().await?;
+        let mut open: Vec<_> = alerts.iter().map(|a| a["labels"]["incident"].to_string()).collect();
+        open.sort();
+        Ok(open)
+    };
+    eventually(LONG, "all of them fire, though they come nine hours late", async || {
+        let open = open().await?;
+        ensure!(open.len() == stories.len(), "{open:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    let told = |status: &str| -> Vec<Value> {
+        hook.accepted().into_iter().map(|call| call.body).filter(|body| body["status"] == status).collect()
+    };
+    eventually(LONG, "people are told of each", async || {
+        ensure!(told("firing").len() >= stories.len(), "{}", told("firing").len());
+        anyhow::Ok(())
+    })
+    .await?;
+    // One of whose beginning Alertmanager knows nothing.
+    tell(notification("rollback.verified", "critical", "unknown-20260102T030405Z", &json!({}))?);
+    for (n, (.., ends, severity, more)) in stories.iter().enumerate() {
+        tell(notification(ends, severity, &incident(n), more)?);
+    }
+    eventually(LONG, "none fires any more", async || {
+        let open = open().await?;
+        ensure!(open.is_empty(), "{open:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    eventually(LONG, "people are told that each is over", async || {
+        let told = told("resolved");
+        ensure!(told.len() >= stories.len(), "{told:#?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    for body in told("resolved") {
+        ensure!(body["alerts"].as_array().is_some_and(|alerts| alerts.len() == 1), "ends that nobody knows: {body:#}");
+        ensure!(body["commonLabels"]["incident"] != "unknown-20260102T030405Z", "{body:#}");
     }
     Ok(())
 }
@@ -184,7 +291,7 @@ async fn what_is_held_outlives_a_restart(world: World) -> anyhow::Result<()> {
 
 async fn a_bad_template_is_said_by_check(world: World) -> anyhow::Result<()> {
     let file = world.write("body.json", "{\n  \"text\": {{ sumary | tojson }}\n}\n")?;
-    let config = crate::support::fixtures::Config::new(&world, "http://127.0.0.1:9")
+    let config = Config::new(&world, "http://127.0.0.1:9")
         .guard(GUARD, "terminal-controller")
         .set("http.listen", "127.0.0.1:0")
         .set(
