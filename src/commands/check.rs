@@ -12,7 +12,8 @@ use crate::notify;
 use super::{Failure, environment, print};
 
 /// What to do where a file is missing that is in the cluster only.
-const ELSEWHERE: &str = "\nWhere the files that it names are on another machine (/etc/ripcord/… in the pod): ripcord check --syntax-only";
+const ELSEWHERE: &str =
+    "\nWhere the files that it names are on another machine (/etc/ripcord/… in the pod): ripcord check --syntax-only";
 
 /// Says everything that is wrong with the files, or what they say.
 pub fn check(options: &Check) -> Result<(), Failure> {

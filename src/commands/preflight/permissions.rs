@@ -6,8 +6,8 @@ use crate::config::{ObjectName, Settings, StatePlace};
 use crate::kubernetes::{Access, CallError, Cluster, Kind, ObjectRef, Purpose};
 
 use super::CONCURRENT_CALLS;
-use crate::commands::namespace;
 use super::check::{Area, Check};
+use crate::commands::namespace;
 
 /// Asks the API server for each permission.
 pub(super) async fn look(cluster: Option<&Cluster>, settings: &Settings) -> Vec<Check> {
