@@ -1,11 +1,14 @@
 //! What the daemon shows of itself: to the API, the metrics and the log.
 
+use std::time::Duration;
+
 use crate::engine::{Engine, GuardStatus};
 use crate::http::{Lost, Queue, Snapshot};
 use crate::notify::DeadLetter;
 use crate::telemetry;
 
 use super::Daemon;
+use super::trouble::Kind;
 
 impl Daemon {
     /// The guards: as the engine sees them, and on a standby with the states that the leader has written.
@@ -72,7 +75,7 @@ impl Daemon {
             version: crate::VERSION,
             dry_run: self.dry_run,
             leads: self.leads(),
-            leader: self.leader(),
+            leader: self.leader().filter(|_| !self.lost_sight()),
             started_at: self.started_at,
             last_tick: self.last_tick,
             interval: world.settings.evaluation.interval,
@@ -90,6 +93,14 @@ impl Daemon {
     }
 
     /// Logs the present state.
+    /// Whether a standby has not seen the Lease for so long that who held it may be gone.
+    fn lost_sight(&self) -> bool {
+        let lease = self.world.borrow().settings.leader_election.as_ref().map(|election| election.lease_duration);
+        let since = self.troubles.since(Kind::OutOfSight).or(self.troubles.since(Kind::CutOff));
+        let gone = |since| Duration::try_from(self.clock.now().duration_since(since)).unwrap_or_default();
+        !self.leads() && lease.zip(since).is_some_and(|(lease, since)| gone(since) > lease)
+    }
+
     pub(super) fn log_status(&self) {
         tracing::info!(leads = self.leads(), leader = self.leader(), "Status of Ripcord");
         for guard in self.guards() {

@@ -464,6 +464,17 @@ async fn a_standby_shows_and_does_nothing(world: World) -> anyhow::Result<()> {
     ensure!(first_heart.accepted().len() >= 3, "the leader beats");
     ensure!(second.writes(&case) == 0, "a standby writes nothing");
 
+    // Where it has not seen the Lease for long it does not say who leads: that one may be gone.
+    let known = async || second.ripcord.status().await.is_ok_and(|status| status["leader"] == leader);
+    second.api.gone();
+    eventually(LONG, "it does not claim to know who leads", async || {
+        let status = second.ripcord.status().await.map_err(|e| e.to_string())?;
+        if status["leader"].is_null() { Ok(()) } else { Err(status["leader"].to_string()) }
+    })
+    .await?;
+    second.api.back().await?;
+    eventually(LONG, "it sees who leads", async || known().await).await?;
+
     // It takes over what it has shown, and beats from then on.
     drop(first);
     until_leads(&second.ripcord).await?;
