@@ -144,7 +144,7 @@ async fn the_keyboard_alone_acknowledges(world: World) -> anyhow::Result<()> {
 
 async fn a_page_without_an_incident_is_acknowledged_on_a_phone(world: World) -> anyhow::Result<()> {
     let stage = Stage::set(&world).await?;
-    let busy = json!({"promql": "vector(200)", "above": 128, "for": "0s", "action": "page"});
+    let busy = json!({"promql": "vector(200)", "above": 128, "for": "2s", "action": "page"});
     let mut ripcord = stage.start(&config(&world, &stage)?.set("defaults.triggers.busy", busy))?;
     ripcord.wait_ready().await?;
     stage.told("page.firing").await?;
