@@ -152,15 +152,23 @@ fn of_guard(guard: &GuardStatus) -> Vec<Concern> {
     }
     // What is being rolled back is bad, and that is said already.
     let told = matches!(guard.state, GuardState::RollingBack | GuardState::Verifying);
-    for trigger in guard.triggers.iter().filter(|trigger| !told && is_pending(trigger)) {
+    let mut pending: Vec<&TriggerStatus> =
+        guard.triggers.iter().filter(|trigger| !told && is_pending(trigger)).collect();
+    // First what will move traffic, and of that what is nearest to it.
+    let left = |trigger: &TriggerStatus| trigger.for_seconds - trigger.held_seconds;
+    pending.sort_by(|one, other| {
+        let only_pages = |trigger: &TriggerStatus| trigger.settings().action == TriggerAction::Page;
+        only_pages(one).cmp(&only_pages(other)).then(left(one).total_cmp(&left(other)))
+    });
+    for trigger in pending {
         let tone = if trigger.verdict == "breach" { Tone::Bad } else { Tone::Warn };
-        all.push(Concern::of(guard, tone, trigger.name(), pending(trigger)));
+        all.push(Concern::of(guard, tone, trigger.name(), held(trigger)));
     }
     all
 }
 
 /// `error rate 3.1 %, limit 1 %, held 3m10s of 5m0s`.
-fn pending(trigger: &TriggerStatus) -> String {
+fn held(trigger: &TriggerStatus) -> String {
     let held = format!("held {} of {}", words::seconds(trigger.held_seconds), words::seconds(trigger.for_seconds));
     let pages = trigger.settings().action == TriggerAction::Page && trigger.firing;
     let held = match trigger.acknowledged_at {
@@ -193,6 +201,10 @@ fn is_blind(guard: &GuardStatus) -> bool {
 /// What a guard's open incident comes to.
 fn story(guard: &GuardStatus, incident: &Incident) -> (Tone, &'static str, String) {
     let movement = words::movement(incident);
+    if incident.reverted && !matches!(guard.state, GuardState::RollingBack) {
+        let now = guard.percentage.map_or_else(String::new, |share| format!("; the share is {share} % now"));
+        return (Tone::Bad, "undone", format!("rolled back {movement}, and somebody UNDID it{now}"));
+    }
     match guard.state {
         GuardState::RollingBack => match (&incident.error, incident.attempt) {
             (Some(_), attempt) => {

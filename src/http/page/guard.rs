@@ -138,6 +138,8 @@ fn readiness(status: &GuardStatus, leads: bool, now: Timestamp) -> Markup {
     html! {
         div.readiness {
             @match (status.ready, status.ready_checked_at) {
+                // What the real one says counts more than what a dry run said before it.
+                _ if status.state == GuardState::RollingBack => {}
                 (Some(true), Some(at)) => {
                     p { (sign(Tone::Good)) "A rollback would work: tried " (words::ago(at, now)) "." }
                 }

@@ -88,6 +88,9 @@ fn one(incident: &Incident, now: Timestamp) -> Markup {
 fn outcome(incident: &Incident) -> (Tone, &'static str) {
     let closed = incident.closed_at.is_some();
     match (incident.kind, incident.verification) {
+        (_, Some(Verification::Recovered)) if incident.reverted => {
+            (Tone::Warn, "undone: whether it helped is not known")
+        }
         (_, Some(Verification::Recovered)) if closed => (Tone::Good, "it helped"),
         (_, Some(Verification::Recovered)) => (Tone::Warn, "it helped"),
         (_, Some(Verification::NotRecovered)) => (Tone::Bad, "it did not help"),

@@ -123,6 +123,11 @@ fn a_rollback_is_told_as_far_as_it_is() {
     report(Progress::Accepted, 52);
     let (tone, text) = report(Progress::Completed, 53);
     assert_eq!((tone, text.as_str()), (Tone::Warn, "terminal: rolled back 25 % → 0 %, and watched whether it helped"));
+    // The share is 25 % again.
+    tick(&mut engine, 60, WELL);
+    tick(&mut engine, 70, WELL);
+    let undone = "terminal: rolled back 25 % → 0 %, and somebody UNDID it; the share is 25 % now".to_owned();
+    assert_eq!(said(&snapshot(&engine))[0], (Tone::Bad, undone));
 
     let mut engine = three();
     tick(&mut engine, 50, WELL);
