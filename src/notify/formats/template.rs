@@ -254,7 +254,7 @@ fn usual(event: Event) -> Notification {
 fn everything(mut example: Notification, next: Next) -> Notification {
     if let (Some(trigger), Some(rollback)) = (&mut example.trigger, &mut example.rollback) {
         (trigger.baseline, trigger.baseline_source) = (Some(0.002), Some(TEXT.to_owned()));
-        rollback.error = Some(TEXT.to_owned());
+        (rollback.error, rollback.undone) = (Some(TEXT.to_owned()), true);
         rollback.steps.iter_mut().for_each(|step| step.detail = Some(TEXT.to_owned()));
     }
     example.next = Some(next);
