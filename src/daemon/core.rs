@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::engine::{Action, ChangeOrder, Engine, Input, Memory, Notification, Record, Settings};
-use crate::notify::Contents;
+use crate::notify::{Contents, Whom};
 use crate::state::Document;
 
 /// How long a change or a page waits for the journal, at most. A healthy place takes milliseconds; one that hangs must not cost a
@@ -21,8 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where notifications go.
 pub trait Post {
-    /// Queues a notification for whoever wants it, but for the receiver `except`; it goes out once its ticket is opened.
-    fn put(&self, notification: &Notification, ticket: u64, except: Option<&str>);
+    /// Queues a notification for whoever wants it of these; it goes out once its ticket is opened.
+    fn put(&self, notification: &Notification, ticket: u64, whom: Whom<'_>);
     /// Lets out what was queued up to this ticket.
     fn open(&self, ticket: u64);
     /// What is queued, for the document.
@@ -122,16 +122,16 @@ impl Core {
         self.written = self.ticket;
     }
 
-    /// A notification about Ripcord itself, for all receivers but one.
+    /// A notification about Ripcord itself, for these receivers.
     pub fn tell(
         &mut self,
         notification: &Notification,
-        except: Option<&str>,
+        whom: Whom<'_>,
         now: Timestamp,
         at: Instant,
         post: &dyn Post,
     ) -> Vec<Effect> {
-        post.put(notification, self.ticket + 1, except);
+        post.put(notification, self.ticket + 1, whom);
         self.journal(Vec::new(), now, at, post)
     }
 
@@ -190,7 +190,7 @@ impl Core {
                 Action::Record(record) => at_once.push(Effect::Record(record)),
                 Action::Change(order) => waiting.push(Effect::Begin(order)),
                 Action::Notify(notification) => {
-                    post.put(&notification, self.ticket + 1, None);
+                    post.put(&notification, self.ticket + 1, Whom::Everybody);
                     waiting.push(Effect::Announce(notification));
                 }
             }
@@ -236,7 +236,7 @@ mod tests {
     }
 
     impl Post for Pigeonhole {
-        fn put(&self, notification: &Notification, ticket: u64, _except: Option<&str>) {
+        fn put(&self, notification: &Notification, ticket: u64, _whom: Whom<'_>) {
             self.put.borrow_mut().push((notification.event.as_str().to_owned(), ticket));
         }
 

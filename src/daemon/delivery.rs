@@ -4,21 +4,21 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::engine::{Language, Notification};
-use crate::notify::{Contents, DeliveryEvent, Outbox};
+use crate::notify::{Contents, DeliveryEvent, Outbox, Whom};
 use crate::telemetry;
 
 use super::Daemon;
 use super::core::Post;
 use super::role::Role;
-use super::trouble::Kind;
+use super::trouble::{Kind, Over};
 
 impl Daemon {
     /// Tells something about Ripcord itself.
     pub(super) fn tell(&mut self, notification: &Notification) {
-        self.tell_all_but(notification, None);
+        self.tell_to(notification, Whom::Everybody);
     }
 
-    pub(super) fn tell_all_but(&mut self, notification: &Notification, except: Option<&str>) {
+    pub(super) fn tell_to(&mut self, notification: &Notification, whom: Whom<'_>) {
         let mut notification = notification.clone();
         notification.dry_run = self.dry_run;
         if !self.world.borrow().settings.wants(Language::Chinese) {
@@ -26,11 +26,11 @@ impl Daemon {
         }
         let (now, at) = (self.clock.now(), Instant::now());
         if self.role == Role::Leading {
-            let effects = self.core.tell(&notification, except, now, at, &self.outbox);
+            let effects = self.core.tell(&notification, whom, now, at, &self.outbox);
             self.carry_out(effects);
         } else {
             // Nothing is written by who does not lead.
-            Post::put(&self.outbox, &notification, 0, except);
+            Post::put(&self.outbox, &notification, 0, whom);
         }
         self.dirty = true;
     }
@@ -41,10 +41,22 @@ impl Daemon {
         }
     }
 
+    /// This process sees that all is well with it. What a process before may have told ends silently, where it was opened.
+    pub(super) fn is_well(&mut self, kind: Kind) {
+        match self.troubles.well(kind, self.clock.now()) {
+            Some(Over::Told(notification)) => self.tell(&notification),
+            // Who carries out one command ends nothing of the daemon's.
+            Some(Over::Perhaps(notification)) if !self.by_hand && !self.dry_run && self.outbox.keeps_alerts() => {
+                self.tell_to(&notification, Whom::AlertKeepers);
+            }
+            Some(Over::Perhaps(_)) | None => {}
+        }
+    }
+
     /// Tells the other receivers what one did not get.
     pub(super) fn tell_of_losses(&mut self, now: Timestamp) {
         for lost in self.losses.due(now) {
-            self.tell_all_but(&lost.notification, Some(&lost.receiver));
+            self.tell_to(&lost.notification, Whom::AllBut(&lost.receiver));
         }
     }
 
@@ -64,11 +76,8 @@ impl Daemon {
 }
 
 impl Post for Outbox {
-    fn put(&self, notification: &Notification, ticket: u64, except: Option<&str>) {
-        match except {
-            Some(receiver) => self.put_except(notification, ticket, receiver),
-            None => Self::put(self, notification, ticket),
-        }
+    fn put(&self, notification: &Notification, ticket: u64, whom: Whom<'_>) {
+        self.put_for(notification, ticket, whom);
     }
 
     fn open(&self, ticket: u64) {

@@ -110,7 +110,7 @@ impl Daemon {
         if !errors.is_empty() {
             self.troubles.note(Kind::NotReached, errors.join("; "), self.clock.now());
         } else if tried.unreachable.is_empty() {
-            self.no_longer(Kind::NotReached);
+            self.is_well(Kind::NotReached);
         }
         self.unreachable = tried.unreachable.into_iter().map(|(name, _)| name).collect();
     }

@@ -24,6 +24,7 @@ fn notice(event: Event, severity: Severity, summary: Sentence, advice: Sentence,
         rollback: None,
         next: None,
         opening: None,
+        settles: Vec::new(),
         dry_run: false,
         chinese: None,
     };

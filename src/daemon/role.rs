@@ -121,9 +121,10 @@ impl Daemon {
             telemetry::Event::SetAside { reason: &why.to_string(), to: aside.as_deref().unwrap_or("nowhere") }.emit();
             self.tell(&notices::set_aside(&why, &place, &aside, now));
         }
-        for kind in [Kind::NotRead, Kind::CutOff, Kind::OutOfSight] {
-            self.no_longer(kind);
+        if self.keeper.is_some() {
+            self.is_well(Kind::NotRead);
         }
+        self.in_touch();
         self.leading.send_replace(true);
         if self.by_hand {
             return;
@@ -187,7 +188,9 @@ impl Daemon {
 
     /// Somebody leads, and this replica sees it.
     fn in_touch(&mut self) {
-        self.no_longer(Kind::CutOff);
-        self.no_longer(Kind::OutOfSight);
+        if self.elects {
+            self.is_well(Kind::CutOff);
+            self.is_well(Kind::OutOfSight);
+        }
     }
 }

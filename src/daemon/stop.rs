@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::kubernetes::Election;
+use crate::notify::Whom;
 use crate::state::Report;
 use crate::telemetry;
 
@@ -61,7 +62,7 @@ impl Daemon {
             };
             let now = self.clock.now();
             for lost in self.losses.all(now) {
-                self.tell_all_but(&lost.notification, Some(&lost.receiver));
+                self.tell_to(&lost.notification, Whom::AllBut(&lost.receiver));
             }
             if !self.by_hand || !self.rolling_back().is_empty() {
                 self.tell(&notices::stopping(self.rolling_back(), goes_on, now));

@@ -1,12 +1,12 @@
 //! What is wrong with Ripcord itself: told once when it lasts, and once when it is over.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::engine::{Event, Language, Next, Notification, Sentence, Severity};
+use crate::engine::{Beginning, Event, Language, Next, Notification, Sentence, Severity};
 
 /// How long the state may be neither written nor read before people are told. An API server that is upgraded is away for less.
 const STATE_PATIENCE: Duration = Duration::from_secs(60);
@@ -27,9 +27,23 @@ pub enum Kind {
 }
 
 /// What is wrong now.
+///
+/// None of it is kept over a restart: most of it is what keeps the state from being written. Each kind is one alert for good instead, so that
+/// a process that knows nothing of its beginning ends it at the first look at which all is well.
 #[derive(Debug, Default)]
 pub struct Troubles {
     present: BTreeMap<Kind, Trouble>,
+    /// What was well at one look of this process at least, or is told to be over.
+    well: BTreeSet<Kind>,
+}
+
+/// It is over.
+#[derive(Debug, PartialEq)]
+pub enum Over {
+    /// For whom it was told.
+    Told(Notification),
+    /// A process before this one may have told it: for whoever keeps alerts open, and nobody else.
+    Perhaps(Notification),
 }
 
 #[derive(Debug)]
@@ -37,6 +51,13 @@ struct Trouble {
     since: Timestamp,
     error: Sentence,
     told: bool,
+    beginning: Beginning,
+}
+
+impl Trouble {
+    fn begin(error: Sentence, since: Timestamp) -> Self {
+        Self { since, error, told: false, beginning: Beginning::default() }
+    }
 }
 
 impl Kind {
@@ -160,15 +181,28 @@ impl Troubles {
         match self.present.entry(kind) {
             Entry::Occupied(mut trouble) => trouble.get_mut().error = error,
             Entry::Vacant(none) => {
-                none.insert(Trouble { since: now, error, told: false });
+                none.insert(Trouble::begin(error, now));
             }
         }
     }
 
     /// It is over. The notification is for whom it was told.
     pub fn over(&mut self, kind: Kind, now: Timestamp) -> Option<Notification> {
-        let trouble = self.present.remove(&kind).filter(|t| t.told)?;
-        Some(notification(kind, &trouble, Event::WatchdogReady, kind.over(), Sentence::nothing_to_do(), now))
+        let mut trouble = self.present.remove(&kind).filter(|t| t.told)?;
+        self.well.insert(kind);
+        Some(notification(kind, &mut trouble, Event::WatchdogReady, kind.over(), Sentence::nothing_to_do(), now))
+    }
+
+    /// The same, seen by this process itself: it is well.
+    pub fn well(&mut self, kind: Kind, now: Timestamp) -> Option<Over> {
+        if let Some(told) = self.over(kind, now) {
+            return Some(Over::Told(told));
+        }
+        let mut nobody_knows = Trouble::begin(Sentence::of(|_| String::new()), now);
+        self.well.insert(kind).then(|| {
+            let (summary, advice) = (kind.over(), Sentence::nothing_to_do());
+            Over::Perhaps(notification(kind, &mut nobody_knows, Event::WatchdogReady, summary, advice, now))
+        })
     }
 
     /// It is another replica's to worry about. What nobody was told is forgotten; the rest ends when that one has mended it.
@@ -199,16 +233,17 @@ impl Troubles {
 
 fn notification(
     kind: Kind,
-    trouble: &Trouble,
+    trouble: &mut Trouble,
     event: Event,
     summary: Sentence,
     advice: Sentence,
     now: Timestamp,
 ) -> Notification {
-    let story = format!("watchdog-{}-{}", kind.word(), trouble.since.strftime("%Y%m%dT%H%M%SZ"));
+    // The same for every time that it happens, so that whoever knows nothing of its beginning can end it. The ids tell the times apart.
+    let story = format!("watchdog-{}", kind.word());
     let number = if event == Event::WatchdogNotReady { 1 } else { 2 };
     let mut told = Notification {
-        id: format!("{story}.{number}"),
+        id: format!("{story}-{}.{number}", trouble.since.strftime("%Y%m%dT%H%M%SZ")),
         event,
         severity: kind.severity(),
         time: now,
@@ -221,10 +256,12 @@ fn notification(
         rollback: None,
         next: (event == Event::WatchdogNotReady).then_some(Next::Tell),
         opening: None,
+        settles: Vec::new(),
         dry_run: false,
         chinese: None,
     };
     told.say(summary, advice);
+    trouble.beginning.of_story(&mut told);
     told
 }
 
@@ -250,9 +287,32 @@ mod tests {
         let over = troubles.over(Kind::NotSaved, at(130)).unwrap();
         assert_eq!((over.event, over.incident.clone()), (Event::WatchdogReady, told[0].incident.clone()));
         assert_ne!(over.id, told[0].id);
+        assert_eq!(over.opening.unwrap().summary, told[0].summary, "a mail answers the first one");
         assert_eq!(troubles.over(Kind::NotSaved, at(131)), None);
         troubles.note(Kind::NotSaved, "again", at(200));
         assert_eq!(troubles.over(Kind::NotSaved, at(210)), None, "nobody was told");
+    }
+
+    #[test]
+    fn what_a_process_before_may_have_told_ends_once_at_the_first_good_look() {
+        let at = |seconds: i64| Timestamp::from_second(1_767_323_045 + seconds).unwrap();
+        let mut before = Troubles::default();
+        before.note(Kind::NotReached, "oncall: no answer", at(0));
+        let told = before.due(Duration::ZERO, at(0)).remove(0);
+
+        let mut after = Troubles::default();
+        let Some(Over::Perhaps(over)) = after.well(Kind::NotReached, at(300)) else { panic!("it ends") };
+        assert_eq!((over.event, &over.incident), (Event::WatchdogReady, &told.incident));
+        assert_ne!(over.id, told.id);
+        assert_eq!(after.well(Kind::NotReached, at(310)), None, "once");
+        after.note(Kind::NotReached, "oncall: no answer", at(600));
+        let again = after.due(Duration::ZERO, at(600)).remove(0);
+        assert_eq!((&again.incident, again.id != told.id), (&told.incident, true));
+        assert!(matches!(after.well(Kind::NotReached, at(700)), Some(Over::Told(_))));
+        assert_eq!(after.well(Kind::NotReached, at(710)), None);
+        // Trouble that nobody was told yet says nothing of what the process before has told.
+        after.note(Kind::NotSaved, "disk full", at(720));
+        assert!(matches!(after.well(Kind::NotSaved, at(721)), Some(Over::Perhaps(_))));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Daemon {
                 telemetry::Event::Journalled { left_out }.emit();
                 self.saved_at = Some(now);
                 self.state_error = None;
-                self.no_longer(Kind::NotSaved);
+                self.is_well(Kind::NotSaved);
                 let effects = self.core.settled(ticket, &self.outbox);
                 self.carry_out(effects);
             }

@@ -133,6 +133,9 @@ pub struct Notification {
     /// What the first page of its story said, where this is a later one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<Opening>,
+    /// The alerts of its story that it acknowledges or ends besides the one that it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settles: Vec<Alert>,
     /// Whether nothing was really changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -188,6 +191,22 @@ pub struct Opening {
     pub severity: Severity,
     /// Its one line.
     pub summary: String,
+}
+
+/// An alert that an incident opened besides its own. Each is acknowledged and ended apart: who has seen that the rollback began has not
+/// seen that it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Alert {
+    /// The rollback fails.
+    Failed,
+    /// A rung did not help, or whether it did cannot be seen.
+    NotRecovered {
+        /// The share that the rung went to, in percent.
+        percentage: u8,
+    },
+    /// Somebody undid the rollback.
+    Reverted,
 }
 
 /// What Ripcord does next by itself.

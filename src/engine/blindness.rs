@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Event, Next, Notification, Severity};
+use super::beginning::Beginning;
 use super::guard::{Guard, GuardState, Trigger};
 use super::incident;
 use super::input::Unknown;
@@ -30,11 +31,13 @@ pub(super) struct Blindness {
 pub(super) struct Story {
     id: String,
     pages: u32,
+    #[serde(default, skip_serializing_if = "Beginning::is_unknown")]
+    beginning: Beginning,
 }
 
 impl Story {
     pub fn begin(id: String) -> Self {
-        Self { id, pages: 0 }
+        Self { id, pages: 0, beginning: Beginning::default() }
     }
 }
 
@@ -156,7 +159,7 @@ pub(super) fn page(
     let of = guard.as_deref().unwrap_or_default();
     let Words { summary, advice } = said.words(of, Language::English);
     let chinese = said.in_chinese(of, None);
-    Notification {
+    let mut page = Notification {
         id: format!("{}.{}", story.id, story.pages),
         event,
         severity,
@@ -170,7 +173,10 @@ pub(super) fn page(
         rollback: None,
         next: matches!(event, Event::WatchdogBlind | Event::WatchdogNotReady).then_some(Next::Tell),
         opening: None,
+        settles: Vec::new(),
         dry_run: false,
         chinese,
-    }
+    };
+    story.beginning.of_story(&mut page);
+    page
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Event, Next, Notification, Opening, RollbackFacts, Severity, TriggerFacts};
+use super::action::{Alert, Event, Next, Notification, Opening, RollbackFacts, Severity, TriggerFacts};
 use super::drift::Drift;
 use super::input::{SavedObject, StepReport, StepResult};
 use super::language::{Language, TriggerWords};
@@ -84,6 +84,9 @@ pub struct Incident {
     pub(super) failures: u32,
     /// Pages sent so far, for their ids.
     pub(super) pages: u32,
+    /// The alerts that its pages opened besides its own, and that are not ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) alerts: Vec<Alert>,
     /// Since when the triggers have been clear on data younger than the change.
     pub(super) fresh_clear_since: Option<Timestamp>,
     /// Ticks in a row that saw the share above the target after the change.
@@ -192,6 +195,7 @@ impl Incident {
             resumed: false,
             failures: 0,
             pages: 0,
+            alerts: Vec::new(),
             fresh_clear_since: None,
             seen_above_target: 0,
             reverted: false,
@@ -204,7 +208,14 @@ impl Incident {
     /// The incident as everybody may see it: of the objects that were saved only their names.
     pub(super) fn shown(&self) -> Self {
         let names = self.snapshot.iter().map(|o| SavedObject { object: o.object.clone(), yaml: String::new() });
-        Self { snapshot: names.collect(), words: Vec::new(), opening: None, opening_in_chinese: None, ..self.clone() }
+        Self {
+            snapshot: names.collect(),
+            words: Vec::new(),
+            opening: None,
+            opening_in_chinese: None,
+            alerts: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// Keeps objects as they were before the change. What is kept already stays: it is the older.
@@ -288,6 +299,7 @@ impl Incident {
         {
             self.acknowledged_at = None;
         }
+        let settles = self.settled_by(&page);
         let Words { summary, advice } = page.said.words(&self.guard, Language::English);
         self.note(at, &summary);
         let (trigger, words) = match page.facts {
@@ -317,9 +329,39 @@ impl Incident {
             rollback: (self.kind == IncidentKind::Rollback).then(|| self.rollback_facts()),
             next: page.next,
             opening,
+            settles,
             dry_run: page.dry_run,
             chinese,
         }
+    }
+
+    /// The alerts besides its own that this page acknowledges or ends. Notes which ones are open after it.
+    fn settled_by(&mut self, page: &Page) -> Vec<Alert> {
+        let opened = match page.event {
+            Event::RollbackFailed => Alert::Failed,
+            Event::RollbackNotRecovered => Alert::NotRecovered { percentage: self.to_percentage },
+            Event::RollbackReverted => Alert::Reverted,
+            // What it is about.
+            Event::RollbackSucceeded => {
+                self.alerts.retain(|alert| *alert != Alert::Failed);
+                return Vec::new();
+            }
+            Event::GuardAcknowledged => return self.alerts.clone(),
+            // That all is well where somebody brought the traffic back does not put it where it was to be.
+            Event::RollbackVerified if self.reverted => {
+                return self.alerts.extract_if(.., |alert| *alert != Alert::Reverted).collect();
+            }
+            // The story goes on.
+            Event::PageResolved if matches!(page.said, Said::ClearWhileLatched) => return Vec::new(),
+            Event::RollbackVerified | Event::PageResolved | Event::GuardRearmed => {
+                return std::mem::take(&mut self.alerts);
+            }
+            _ => return Vec::new(),
+        };
+        if !self.alerts.contains(&opened) {
+            self.alerts.push(opened);
+        }
+        Vec::new()
     }
 
     fn rollback_facts(&self) -> RollbackFacts {

@@ -3,7 +3,7 @@
 //!
 //! - `input`: what it is told, with `drift`: what of a change is not there any more; `action`: what it asks for; `settings`: what it must know of the configuration
 //! - `trigger`: from a reading to a verdict, and the held clock; `assessment`: a verdict with its reasons; `low_traffic` and `baseline`: the formulas behind it
-//! - `guard`: the states of one guard; `incident`: its stories and their pages; `blindness`: what cannot be seen
+//! - `guard`: the states of one guard; `incident`: its stories and their pages; `blindness`: what cannot be seen; `beginning`: what a story's first page said
 //! - `language`: the languages that people are told in
 //! - `recorded`: baselines that were taken from the past; `ageing`: which of them are too old
 //! - `memory`: what an engine remembers, so that another can go on; `fingerprint`: whether a trigger is still the same
@@ -13,6 +13,7 @@ mod action;
 mod ageing;
 mod assessment;
 mod baseline;
+mod beginning;
 mod blindness;
 mod drift;
 mod fingerprint;
@@ -36,8 +37,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use action::{
-    Action, ChangeOrder, Event, Next, Notification, Opening, Record, RollbackFacts, Severity, TriggerFacts, Withheld,
+    Action, Alert, ChangeOrder, Event, Next, Notification, Opening, Record, RollbackFacts, Severity, TriggerFacts,
+    Withheld,
 };
+pub use beginning::Beginning;
 pub use drift::{Difference, Differences, Drift, Held};
 pub use guard::{GuardState, Watched};
 pub use incident::{Incident, IncidentKind, TimelineEntry, Verification};

@@ -3,13 +3,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Event, Notification};
+use crate::engine::{Alert, Event, Notification};
 
 use super::signature::hex;
 use super::text::single_line;
-
-/// The key of a stop that is nobody's incident.
-pub(super) const STOPPING: &str = "ripcord/stopping";
 
 /// What an event does to the alert with its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +34,8 @@ fn effect_and_end(event: Event) -> (Effect, &'static str) {
         Event::WatchdogSees => (Effect::Resolve, "/blind"),
         Event::WatchdogNotReady => (Effect::Trigger, "/not_ready"),
         Event::WatchdogReady => (Effect::Resolve, "/not_ready"),
-        Event::WatchdogStarted => (Effect::Trigger, "/started"),
+        // Whoever starts has got over the stop: the next one is news again.
+        Event::WatchdogStarted => (Effect::Resolve, "/stopping"),
         Event::WatchdogStopping => (Effect::Trigger, "/stopping"),
         Event::GuardPaused => (Effect::Trigger, "/paused"),
         Event::NotificationLost => (Effect::Trigger, ""),
@@ -64,11 +62,25 @@ pub(super) fn end(notification: &Notification) -> String {
     }
 }
 
+/// The ends of the keys of the other alerts of its story that the event acknowledges or ends with its own.
+pub(super) fn other_ends(notification: &Notification) -> impl Iterator<Item = String> {
+    let own = end(notification);
+    let of = |alert: &Alert| match alert {
+        Alert::Failed => "/failed".to_owned(),
+        Alert::NotRecovered { percentage } => format!("/not_recovered/{percentage}"),
+        Alert::Reverted => "/reverted".to_owned(),
+    };
+    let others = if quiets(notification.event) { notification.settles.as_slice() } else { &[] };
+    others.iter().map(of).filter(move |end| *end != own)
+}
+
 /// What an alert is part of: the incident, or where there is none the guard.
 pub(super) fn story(notification: &Notification) -> String {
     match (notification.event, &notification.incident, &notification.guard) {
         // Each loss is an alert of its own: who acknowledged one must hear of the next, of the same receiver or incident too.
         (Event::NotificationLost, _, _) => notification.id.clone(),
+        // Nothing ends a pause's alert, nor that the state was set aside: the next one would be taken for more of the same.
+        (Event::GuardPaused, _, _) | (Event::WatchdogNotReady, None, None) => notification.id.clone(),
         (_, Some(incident), _) => incident.clone(),
         (_, None, Some(guard)) => format!("ripcord/{guard}"),
         (_, None, None) => "ripcord".to_owned(),
@@ -77,12 +89,16 @@ pub(super) fn story(notification: &Notification) -> String {
 
 /// The key of the alert: the same for what opens, acknowledges and ends it. One line.
 pub(super) fn key(notification: &Notification) -> String {
-    single_line(&format!("{}{}", story(notification), end(notification)))
+    key_ending(notification, &end(notification))
 }
 
-/// The key, of at most so many bytes. Long keys that differ only at their end stay different.
-pub(super) fn short_key(notification: &Notification, max: usize) -> String {
-    let key = key(notification);
+/// The key of the alert of its story with this end.
+pub(super) fn key_ending(notification: &Notification, end: &str) -> String {
+    single_line(&format!("{}{end}", story(notification)))
+}
+
+/// A key, of at most so many bytes. Long keys that differ only at their end stay different.
+pub(super) fn shortened(key: String, max: usize) -> String {
     if key.len() <= max {
         return key;
     }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Event, Notification, Severity};
 
+use super::escalation;
+
 /// One notification on its way to one receiver; for e-mail, to one recipient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -36,9 +38,10 @@ impl Entry {
         Self { id, receiver, recipient, queued_at, held: false, notification }
     }
 
-    /// What must go out in order with it: the notifications of one incident. One without an incident stands alone.
-    pub(super) fn story(&self) -> &str {
-        self.notification.incident.as_deref().unwrap_or(&self.id)
+    /// What must go out in order with it: the notifications of one incident, or of one alert where there is none. What ends it must not
+    /// come before what opens it.
+    pub(super) fn story(&self) -> String {
+        escalation::story(&self.notification)
     }
 }
 

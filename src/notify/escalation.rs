@@ -5,6 +5,9 @@
 //! with another key after it opens one anew. From its first alarm on everything of a story waits for the second receiver, in order. It is
 //! let out when the oldest open alarm is too old, and from then on the receiver gets whatever follows, good news too. Once no alarm of the
 //! story is open, what waits is withdrawn.
+//!
+//! Stories are noted whoever is configured: one who was told the beginning as a first receiver gets the end, also when a reload made him a
+//! second one meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +24,12 @@ const MAX_STORIES: usize = 256;
 /// How long a story is remembered after its last alarm: good news and a re-arm come within it, or a person asks for them.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// What was critical lately.
+/// What was told lately.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Stories(Vec<Story>);
 
-/// One story that has been critical.
+/// One story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Story {
     /// The incident; where there is none the key of the alert.
@@ -34,8 +37,13 @@ struct Story {
     /// Whether it is an incident, which ends once and for all.
     #[serde(default)]
     incident: bool,
+    /// Empty where it has not been critical.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     alarms: Vec<Alarm>,
-    /// The receivers that were told because nobody had acknowledged it.
+    /// When it was last told that something is wrong; absent in what an older version wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Timestamp>,
+    /// The receivers that are told of it: first ones, and others because nobody had acknowledged it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     escalated: BTreeSet<String>,
 }
@@ -80,48 +88,61 @@ impl Stories {
         if notification.event == Event::NotificationLost {
             return;
         }
-        // Whoever starts has got over the stop, and a critical stop says so without an incident.
-        if notification.event == Event::WatchdogStarted {
-            self.settle(alert::STOPPING, None, Settled::Ended);
-        }
         let (id, key) = (story(notification), alert::key(notification));
         match alert::effect(notification.event) {
-            Effect::Trigger if notification.severity == Severity::Critical => {
-                self.alarm(id, notification.incident.is_some(), key, now);
+            Effect::Trigger => {
+                // What is wrong with Ripcord itself has the same story each time.
+                let once = notification.incident.is_some() && notification.event != Event::WatchdogNotReady;
+                let key = (notification.severity == Severity::Critical).then_some(key);
+                self.tell(id, once, key, now);
             }
-            Effect::Trigger => {}
             Effect::Acknowledge => self.settle(&id, None, Settled::Acknowledged),
-            // The steps work again; whether that helps is not known.
-            Effect::Resolve if notification.event == Event::RollbackSucceeded => {
+            Effect::Resolve if notification.event == Event::GuardRearmed => self.settle(&id, None, Settled::Ended),
+            // That the steps work again does not say that it helps, and that it is calm again not that the rollback had.
+            Effect::Resolve => {
                 self.settle(&id, Some(&key), Settled::Ended);
+                for end in alert::other_ends(notification) {
+                    self.settle(&id, Some(&alert::key_ending(notification, &end)), Settled::Ended);
+                }
             }
-            Effect::Resolve => self.settle(&id, None, Settled::Ended),
         }
     }
 
-    fn alarm(&mut self, id: String, incident: bool, key: String, now: Timestamp) {
+    /// Something is wrong; with a key, an alarm.
+    fn tell(&mut self, id: String, incident: bool, key: Option<String>, now: Timestamp) {
         let begun = |key| Alarm { key, since: now, settled: None };
-        match self.0.iter_mut().find(|story| story.id == id) {
-            None => {
-                self.0.retain(|story| story.is_open() || now.duration_since(story.last()) < REMEMBERED);
-                if self.0.len() >= MAX_STORIES
-                    && let Some(oldest) = self.0.iter().position(|story| !story.is_open())
-                {
-                    self.0.remove(oldest);
-                }
-                self.0.push(Story { id, incident, alarms: vec![begun(key)], escalated: BTreeSet::new() });
+        let Some(story) = self.0.iter_mut().find(|story| story.id == id) else {
+            self.0.retain(|story| story.is_open() || now.duration_since(story.last()) < REMEMBERED);
+            if self.0.len() >= MAX_STORIES
+                && let Some(oldest) = self.0.iter().position(|story| !story.is_open())
+            {
+                self.0.remove(oldest);
             }
-            Some(story) => {
-                if !story.incident && !story.is_open() {
-                    // Without an incident the next outage has the same key as the last one.
-                    story.escalated.clear();
-                }
-                match story.alarms.iter_mut().find(|alarm| alarm.key == key) {
-                    None => story.alarms.push(begun(key)),
-                    Some(alarm) if alarm.settled == Some(Settled::Ended) => *alarm = begun(key),
-                    Some(_) => {}
-                }
-            }
+            let alarms = key.map(begun).into_iter().collect();
+            self.0.push(Story { id, incident, alarms, last: Some(now), escalated: BTreeSet::new() });
+            return;
+        };
+        story.last = Some(now);
+        let Some(key) = key else { return };
+        if !story.incident && !story.is_open() {
+            // Without an incident the next outage has the same key as the last one.
+            story.escalated.clear();
+        }
+        match story.alarms.iter_mut().find(|alarm| alarm.key == key) {
+            None => story.alarms.push(begun(key)),
+            Some(alarm) if alarm.settled == Some(Settled::Ended) => *alarm = begun(key),
+            Some(_) => {}
+        }
+    }
+
+    /// Notes that a receiver is told of the story.
+    pub(super) fn told(&mut self, notification: &Notification, receiver: &str) {
+        let id = story(notification);
+        if notification.event != Event::NotificationLost
+            && let Some(story) = self.0.iter_mut().find(|story| story.id == id)
+            && !story.escalated.contains(receiver)
+        {
+            story.escalated.insert(receiver.to_owned());
         }
     }
 
@@ -173,9 +194,14 @@ impl Stories {
         self.find(id).is_some_and(Story::is_open)
     }
 
-    /// Whether the story has been critical, as far as that is remembered.
+    /// Whether the story is remembered.
     pub(super) fn knows(&self, id: &str) -> bool {
         self.find(id).is_some()
+    }
+
+    /// Whether it has been critical, as far as that is remembered.
+    pub(super) fn was_critical(&self, id: &str) -> bool {
+        self.find(id).is_some_and(|story| !story.alarms.is_empty())
     }
 
     /// Takes over the stories of another that are not known here.
@@ -191,8 +217,9 @@ impl Stories {
 
     /// With all times changed by this.
     pub(super) fn at(mut self, time: impl Fn(Timestamp) -> Timestamp) -> Self {
-        for alarm in self.0.iter_mut().flat_map(|story| &mut story.alarms) {
-            alarm.since = time(alarm.since);
+        for story in &mut self.0 {
+            story.last = story.last.map(&time);
+            story.alarms.iter_mut().for_each(|alarm| alarm.since = time(alarm.since));
         }
         self
     }
@@ -212,7 +239,7 @@ impl Story {
     }
 
     fn last(&self) -> Timestamp {
-        self.alarms.iter().map(|alarm| alarm.since).max().unwrap_or(Timestamp::MIN)
+        self.alarms.iter().map(|alarm| alarm.since).chain(self.last).max().unwrap_or(Timestamp::MIN)
     }
 
     /// When the receiver is to be told; nothing when it was, or need not be.
@@ -232,7 +259,7 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::{Route, Stories};
-    use crate::engine::{Event, Notification, Severity};
+    use crate::engine::{Alert, Event, Notification, Severity};
     use crate::notify::testing::notification;
 
     const AFTER: SignedDuration = SignedDuration::from_mins(15);
@@ -342,6 +369,23 @@ mod tests {
         check("it works again", true, &night, &[]);
         let night = [(0, RollbackStarted, Held), (5, RollbackVerified, Not), (9, RollbackReverted, Held)];
         check("undone after it was over", true, &night, &[24]);
+    }
+
+    #[test]
+    fn good_news_of_one_page_does_not_hide_another() {
+        let mut stories = Stories::default();
+        let tell = |stories: &mut Stories, event, settles: &[Alert]| {
+            let n = Notification { settles: settles.to_vec(), ..of(event, Severity::Critical) };
+            stories.note(&n, at(0));
+            stories.is_open("terminal-20260102T030405Z")
+        };
+        tell(&mut stories, Event::RollbackStarted, &[]);
+        tell(&mut stories, Event::RollbackReverted, &[]);
+        assert!(tell(&mut stories, Event::PageResolved, &[]), "it is calm, and undone all the same");
+        assert!(tell(&mut stories, Event::RollbackVerified, &[]));
+        assert!(!tell(&mut stories, Event::PageResolved, &[Alert::Reverted]), "the story is over");
+        assert!(tell(&mut stories, Event::RollbackFailed, &[]));
+        assert!(!tell(&mut stories, Event::GuardRearmed, &[]), "a re-arm ends it all");
     }
 
     #[test]

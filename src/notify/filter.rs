@@ -100,6 +100,8 @@ mod tests {
         assert!(!receiver.wants(&n), "the other conditions still hold");
         receiver.filter.guards.clear();
         n.event = Event::WatchdogStarted;
+        assert!(receiver.wants(&n), "the stop before it is over");
+        n.event = Event::WatchdogStopping;
         assert!(!receiver.wants(&n), "it would set off a pager");
     }
 }

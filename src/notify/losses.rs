@@ -161,6 +161,7 @@ impl Untold {
             rollback: None,
             next: None,
             opening: None,
+            settles: Vec::new(),
             dry_run,
             chinese: None,
         };

@@ -51,7 +51,7 @@ pub use event::DeliveryEvent;
 pub use heartbeat::{Heartbeat, Pace};
 pub use lane::Permit;
 pub use losses::{Losses, Lost};
-pub use outbox::{Depth, MAX_QUEUE, Outbox, unusable, wrong};
+pub use outbox::{Depth, MAX_QUEUE, Outbox, Whom, unusable, wrong};
 pub use probe::{probe, send_test};
 pub use queue::{MAX_DEAD_LETTERS, Queue};
 pub use text::{escape_html, single_line};

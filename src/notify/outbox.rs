@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Channel, Finding, Receiver};
+use crate::config::{Channel, Finding, Receiver, WebhookFormat};
 use crate::engine::Notification;
 
 use super::addresses::Addresses;
@@ -35,6 +35,32 @@ pub struct Outbox {
     around: Surroundings,
     make_courier: Box<MakeCourier>,
     receivers: Mutex<Vec<Active>>,
+}
+
+/// Whom a notification is for, of those who want it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom<'a> {
+    /// Everybody.
+    Everybody,
+    /// Everybody but this receiver.
+    AllBut(&'a str),
+    /// Who keeps alerts open and ignores the end of one that is not: PagerDuty and Alertmanager. People are told nothing.
+    AlertKeepers,
+}
+
+impl Whom<'_> {
+    fn includes(self, receiver: &Receiver) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::AllBut(name) => receiver.name != name,
+            // What is behind `alertmanager` may show people whatever it gets.
+            Self::AlertKeepers => matches!(
+                &receiver.channel,
+                Channel::Webhook(webhook)
+                    if matches!(webhook.format, WebhookFormat::Pagerduty | WebhookFormat::AlertmanagerApi)
+            ),
+        }
+    }
 }
 
 /// How much waits for a receiver.
@@ -88,12 +114,13 @@ impl Outbox {
 
     /// Queues the notification for each receiver that wants it. It goes out once the ticket is opened; 0 is open always. Never waits.
     pub fn put(&self, notification: &Notification, ticket: u64) {
-        self.put_for(notification, ticket, |_| true);
+        self.put_for(notification, ticket, Whom::Everybody);
     }
 
-    /// The same for all receivers but this one.
-    pub fn put_except(&self, notification: &Notification, ticket: u64, receiver: &str) {
-        self.put_for(notification, ticket, |name| name != receiver);
+    /// Whether anybody has alerts open, or is told second of those that are.
+    pub fn keeps_alerts(&self) -> bool {
+        let keeps = |a: &Active| Whom::AlertKeepers.includes(&a.settings) || a.settings.escalate_after.is_some();
+        self.receivers().iter().any(keeps)
     }
 
     /// Lets out everything that was put with this ticket or an earlier one.
@@ -186,22 +213,23 @@ impl Outbox {
         self.receivers().iter().flat_map(|a| self.around.queue.due(&a.settings.name)).collect()
     }
 
-    fn put_for(&self, notification: &Notification, ticket: u64, whom: impl Fn(&str) -> bool) {
+    /// The same for those of them that are among these.
+    pub fn put_for(&self, notification: &Notification, ticket: u64, whom: Whom<'_>) {
         let notification = Arc::new(notification.clone());
         let queued_at = self.around.clock.now();
         let receivers = self.receivers();
-        // For the others the document stays as small as it is.
-        if receivers.iter().any(|a| a.settings.escalate_after.is_some() || a.settings.quiet.is_some()) {
-            self.around.queue.note(&notification, queued_at);
-            self.withdraw(&notification);
-        }
-        for active in receivers.iter().filter(|a| whom(&a.settings.name) && a.settings.wants(&notification)) {
+        // Whoever is told second or left alone after the next reload must not miss the end of what is told now.
+        self.around.queue.note(&notification, queued_at);
+        self.withdraw(&notification);
+        for active in receivers.iter().filter(|a| whom.includes(&a.settings) && a.settings.wants(&notification)) {
             let route = match active.settings.escalate_after {
                 None => Route::Now,
                 Some(_) => self.around.queue.route(&notification, &active.settings.name),
             };
-            if route == Route::Not {
-                continue;
+            match route {
+                Route::Not => continue,
+                Route::Now => self.around.queue.told(&notification, &active.settings.name),
+                Route::Held => {}
             }
             for lane in &active.lanes {
                 let entry = Entry::new(&active.settings.name, lane.recipient(), queued_at, Arc::clone(&notification));

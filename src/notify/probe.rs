@@ -98,6 +98,7 @@ fn test(now: Timestamp) -> Notification {
         rollback: None,
         next: None,
         opening: None,
+        settles: Vec::new(),
         dry_run: false,
         chinese: None,
     };

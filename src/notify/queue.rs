@@ -175,6 +175,11 @@ impl Queue {
         self.inner().stories.route(notification, receiver)
     }
 
+    /// Notes that a receiver is told of the notification's story.
+    pub(super) fn told(&self, notification: &Notification, receiver: &str) {
+        self.inner().stories.told(notification, receiver);
+    }
+
     /// Lets out what this receiver is to be told now because nobody has acknowledged it in time, as if it were queued now. Names the
     /// stories.
     pub(super) fn escalate(&self, receiver: &str, after: SignedDuration, now: Timestamp) -> Vec<String> {
@@ -226,7 +231,7 @@ impl Queue {
             let story = escalation::story(notification);
             let quiet = may_wait.is_some_and(|may_wait| may_wait(notification) || hushed.contains(&story))
                 && notification.severity < Severity::Critical
-                && !inner.stories.knows(&story);
+                && !inner.stories.was_critical(&story);
             if quiet {
                 hushed.insert(story);
             }
@@ -290,9 +295,12 @@ mod tests {
 
     const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
-    /// An entry of an incident; of none where that is empty.
+    /// An entry of an incident; of none where that is empty, and then of an alert of its own.
     fn entry(id: &str, receiver: &str, incident: &str) -> Entry {
         let mut n = notification(id);
+        if incident.is_empty() {
+            n.event = Event::NotificationLost;
+        }
         n.incident = Some(incident.to_owned()).filter(|i| !i.is_empty());
         Entry::new(receiver, None, AT, Arc::new(n))
     }

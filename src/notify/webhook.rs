@@ -77,6 +77,20 @@ impl WebhookCourier {
         Ok(Self { receiver, settings: settings.clone(), language, template, addresses })
     }
 
+    fn to(&self) -> formats::To<'_> {
+        formats::To { receiver: &self.receiver, settings: &self.settings, language: self.language }
+    }
+
+    /// The entry's own body, and what it acknowledges or ends besides, in this order. A try that gets through with some of it is repeated
+    /// from the first: who acknowledges or ends an alert twice has done it once.
+    async fn exchange_all(&self, entry: &Entry, body: &[u8]) -> Result<(), Failure> {
+        self.exchange(entry, body).await?;
+        for other in formats::others(&self.to(), &entry.notification) {
+            self.exchange(entry, &other).await?;
+        }
+        Ok(())
+    }
+
     async fn exchange(&self, entry: &Entry, body: &[u8]) -> Result<(), Failure> {
         let settings = self.settings.clone();
         let mut opened = material::read(settings.timeout, move || open(&settings)).await?;
@@ -159,12 +173,11 @@ impl WebhookCourier {
 
 impl Courier for WebhookCourier {
     fn prepare(&self, entry: &Entry) -> Result<Made, Failure> {
-        let to = formats::To { receiver: &self.receiver, settings: &self.settings, language: self.language };
-        formats::body(&to, self.template.as_ref(), &entry.notification, &self.addresses)
+        formats::body(&self.to(), self.template.as_ref(), &entry.notification, &self.addresses)
     }
 
     fn deliver<'a>(&'a self, entry: &'a Entry, body: &'a [u8]) -> BoxFuture<'a, Result<(), Failure>> {
-        self.exchange(entry, body).boxed()
+        self.exchange_all(entry, body).boxed()
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), Failure>> {

@@ -12,7 +12,7 @@ use crate::engine::{
     ChangeOrder, ChangeReport, Command, Evidence, Input, Memory, Notification, Observation, Progress, Reading,
     StepReport, StepResult, Tick, TickKind, Unknown,
 };
-use crate::notify::{Contents, Entry, Queue};
+use crate::notify::{Contents, Entry, Queue, Whom};
 use crate::state::Document;
 
 use super::Bug;
@@ -100,9 +100,9 @@ struct PostOffice<'a> {
 }
 
 impl Post for PostOffice<'_> {
-    fn put(&self, notification: &Notification, ticket: u64, except: Option<&str>) {
+    fn put(&self, notification: &Notification, ticket: u64, whom: Whom<'_>) {
         let notification = Arc::new(notification.clone());
-        for receiver in RECEIVERS.iter().filter(|r| Some(**r) != except) {
+        for receiver in RECEIVERS.iter().filter(|r| whom != Whom::AllBut(r)) {
             let ticket = if self.bug == Some(Bug::PageFirst) { 0 } else { ticket };
             self.queue.put(Entry::new(receiver, None, self.now, notification.clone()), ticket);
         }

@@ -35,7 +35,7 @@ impl Guard {
     ) {
         let mut incident = self.new_incident(IncidentKind::Rollback, telling::cause(&cause), facts, now);
         self.cut_shift_short("a rollback comes first", now, actions);
-        self.retire(now);
+        self.supersede(&incident.id, now, rules, actions);
         incident.from_percentage = self.share.as_ref().ok().copied();
         incident.dry_run = rules.dry_run;
         incident.begin_rung(to, &self.settings.rollback.steps);

@@ -254,6 +254,7 @@ impl Guard {
             rollback: None,
             next,
             opening: None,
+            settles: Vec::new(),
             dry_run: false,
             chinese: said.in_chinese(&self.settings.name, None),
         }

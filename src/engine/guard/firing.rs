@@ -232,7 +232,7 @@ impl Guard {
         let said = Said::FiringAtTarget { firing: firing.clone(), share };
         let reason = telling::cause(&Cause::Triggers(firing));
         let mut incident = self.new_incident(IncidentKind::AtTarget, reason, facts, now);
-        self.retire(now);
+        self.supersede(&incident.id, now, rules, actions);
         incident.from_percentage = share;
         incident.to_percentage = share.unwrap_or_default();
         let page = incident.page(
@@ -278,6 +278,23 @@ impl Guard {
         actions.push(Action::Journal);
         actions.push(Action::Notify(page));
         self.goto(GuardState::Watching, "the dry run is over, and nothing was changed", actions);
+        self.retire(now);
+    }
+
+    /// Another incident takes the place of the open one, if there is one. Its story ends here, as loud as it began: whoever has it open
+    /// must not wait for an end that does not come.
+    pub(super) fn supersede(&mut self, by: &str, now: Timestamp, rules: Rules, actions: &mut Vec<Action>) {
+        let Some(incident) = &mut self.incident else { return };
+        let page = Page {
+            event: Event::PageResolved,
+            severity: Severity::Critical,
+            said: Said::Superseded { by: by.to_owned() },
+            facts: None,
+            next: None,
+            dry_run: incident.dry_run,
+            chinese: rules.chinese,
+        };
+        actions.push(Action::Notify(incident.page(now, page)));
         self.retire(now);
     }
 

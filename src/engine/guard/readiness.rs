@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::super::action::{Action, Event, Next, Notification, Record, Severity};
+use super::super::beginning::Beginning;
 use super::super::incident;
 use super::super::input::{Problem, ReadinessReport};
 use super::super::language::Language;
@@ -29,6 +30,8 @@ pub struct Readiness {
 pub struct Unready {
     id: String,
     pages: u32,
+    #[serde(default, skip_serializing_if = "Beginning::is_unknown")]
+    beginning: Beginning,
     /// The steps that were named.
     steps: Vec<String>,
 }
@@ -92,6 +95,7 @@ impl Guard {
         let mut story = self.readiness.told.take().unwrap_or_else(|| Unready {
             id: incident::id(&format!("watchdog-not-ready-{}", self.name()), now),
             pages: 0,
+            beginning: Beginning::default(),
             steps: Vec::new(),
         });
         story.steps = self.readiness.problems.iter().filter(believed).map(|problem| problem.step.clone()).collect();
@@ -108,7 +112,7 @@ impl Unready {
     fn page(&mut self, guard: &str, event: Event, said: &Said, now: Timestamp, rules: Rules) -> Notification {
         self.pages += 1;
         let Words { summary, advice } = said.words(guard, Language::English);
-        Notification {
+        let mut page = Notification {
             id: format!("{}.{}", self.id, self.pages),
             event,
             severity: Severity::Critical,
@@ -122,9 +126,12 @@ impl Unready {
             rollback: None,
             next: (event == Event::WatchdogNotReady).then_some(Next::Tell),
             opening: None,
+            settles: Vec::new(),
             dry_run: rules.dry_run,
             chinese: said.in_chinese(guard, None),
-        }
+        };
+        self.beginning.of_story(&mut page);
+        page
     }
 
     /// The guard is no longer configured: what was told of it ends.

@@ -66,6 +66,7 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         }
         Said::ClearWhileLatched => format!("{guard}：已恢复正常；该守护仍处于锁定状态"),
         Said::ClearUnchanged => format!("{guard}：已恢复正常；未做任何改动"),
+        Said::Superseded { by } => format!("{guard}：此事件到此结束，由 {by} 接替"),
         Said::DryRunOver => format!("{guard}：dry run 已结束，未做任何改动；现在开始真正守护"),
         Said::TriggerGone(gone) => {
             let what = match gone {
@@ -157,6 +158,7 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         ),
         Said::FiringAtTarget { .. } => "请检查服务本身：故障不是正在切换的流量引起的。".to_owned(),
         Said::ClearWhileLatched => format!("继续切流量之前，请先重新启用（ripcord rearm {guard}）。"),
+        Said::Superseded { .. } => "此事件无需再处理：Ripcord 接下来做什么，会在新事件中通知。".to_owned(),
         Said::TriggerGone(_) => "请确认之前通知的问题是否已经解决：告警只是因为配置变更而结束。".to_owned(),
         Said::GuardGone { .. } => "如果是有意删除，无需处理：该守护不再观察，也不会再回滚。".to_owned(),
         Said::Blind { quiet: true, .. } => {

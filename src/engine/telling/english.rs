@@ -79,6 +79,7 @@ pub(super) fn summary(said: &Said, guard: &str) -> String {
         }
         Said::ClearWhileLatched => format!("{guard}: clear again; the guard is still latched"),
         Said::ClearUnchanged => format!("{guard}: clear again; nothing was changed"),
+        Said::Superseded { by } => format!("{guard}: this incident ends here: {by} goes on in its place"),
         Said::DryRunOver => format!("{guard}: the dry run is over and nothing was changed; watching for real"),
         Said::TriggerGone(gone) => {
             let what = match gone {
@@ -181,6 +182,9 @@ pub(super) fn advice(said: &Said, guard: &str) -> String {
         }
         Said::ClearWhileLatched => {
             format!("Re-arm the guard (ripcord rearm {guard}) before traffic is moved again.")
+        }
+        Said::Superseded { .. } => {
+            "Nothing about this one: what Ripcord does now is told of the new incident.".to_owned()
         }
         Said::TriggerGone(_) => {
             "Check whether what was paged is over: this page ends only because the configuration changed.".to_owned()

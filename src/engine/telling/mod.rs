@@ -145,6 +145,8 @@ pub(super) enum Said {
     ClearWhileLatched,
     /// They are clear, and nothing was changed.
     ClearUnchanged,
+    /// Another incident of the guard takes its place.
+    Superseded { by: String },
     /// The process does not run dry any more.
     DryRunOver,
     /// A page ends because its trigger did.

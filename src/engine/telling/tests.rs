@@ -145,6 +145,7 @@ fn all_said() -> Vec<Said> {
         Said::Clear(one.clone()),
         Said::ClearWhileLatched,
         Said::ClearUnchanged,
+        Said::Superseded { by: "E1".to_owned() },
         Said::DryRunOver,
         Said::TriggerGone(Gone::Changed(Box::new(error_rate()))),
         Said::TriggerGone(Gone::Removed("proxy_memory".to_owned())),

@@ -320,6 +320,8 @@ struct World {
     told: BTreeMap<String, Told>,
     /// The incident of each guard's last rollback.
     stories: BTreeMap<String, String>,
+    /// The alerts of each incident that were opened and not ended, as whoever keeps alerts open has them.
+    alerts: BTreeMap<String, Vec<Option<Alert>>>,
 }
 
 impl World {
@@ -337,6 +339,7 @@ impl World {
             latched: BTreeSet::new(),
             told: BTreeMap::new(),
             stories: BTreeMap::new(),
+            alerts: BTreeMap::new(),
         }
     }
 
@@ -383,7 +386,46 @@ impl World {
                 Action::Journal | Action::Record(_) => {}
             }
         }
+        self.what_is_over_has_ended();
         actions
+    }
+
+    /// Opens and ends the alerts of an incident as the page says. The incident's own one is `None`.
+    fn keep_alerts(&mut self, page: &Notification, incident: &str, reload: bool) {
+        let open = self.alerts.entry(incident.to_owned()).or_default();
+        let percentage = page.rollback.as_ref().map_or(0, |rollback| rollback.to_percentage);
+        let (opened, ended) = match page.event {
+            // Taken out of the configuration while traffic may be half moved: that is a person's to end.
+            Event::RollbackFailed if reload => return drop(self.alerts.remove(incident)),
+            Event::RollbackStarted | Event::PageFiring => (Some(None), None),
+            Event::RollbackFailed => (Some(Some(Alert::Failed)), None),
+            Event::RollbackNotRecovered => (Some(Some(Alert::NotRecovered { percentage })), None),
+            Event::RollbackReverted => (Some(Some(Alert::Reverted)), None),
+            Event::RollbackSucceeded => (None, Some(Some(Alert::Failed))),
+            Event::RollbackVerified | Event::PageResolved | Event::GuardRearmed => (None, Some(None)),
+            Event::GuardAcknowledged => {
+                let seen: Vec<_> = page.settles.iter().copied().map(Some).chain([None]).collect();
+                assert!(open.iter().all(|alert| seen.contains(alert)), "{open:?} not acknowledged by {page:?}");
+                return;
+            }
+            _ => return,
+        };
+        open.extend(opened.filter(|alert| !open.contains(alert)));
+        if ended.is_some() {
+            open.retain(|alert| ended != Some(*alert) && !alert.is_some_and(|alert| page.settles.contains(&alert)));
+        }
+    }
+
+    /// Every alert that is open belongs to a story that goes on: nothing else would ever end it.
+    fn what_is_over_has_ended(&self) {
+        let memory = self.engine.memory();
+        let of_guards = memory.guards.values().filter_map(|guard| guard.incident.as_ref());
+        let of_triggers =
+            memory.guards.values().flat_map(|guard| guard.triggers.values()).filter_map(|t| t.firing.as_ref());
+        let going_on: BTreeSet<&str> = of_guards.chain(of_triggers).map(|incident| incident.id.as_str()).collect();
+        for (incident, open) in self.alerts.iter().filter(|(incident, _)| !going_on.contains(incident.as_str())) {
+            assert!(open.is_empty(), "{incident} is over, and is open for ever: {open:?}");
+        }
     }
 
     fn page(&mut self, page: &Notification, by_hand: bool, reload: bool) {
@@ -391,6 +433,7 @@ impl World {
         let (Some(guard), Some(incident)) = (&page.guard, &page.incident) else {
             return;
         };
+        self.keep_alerts(page, incident, reload);
         if reload {
             // The end of what is no longer configured.
             self.told.entry(incident.clone()).or_default().superseded = true;

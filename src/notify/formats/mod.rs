@@ -66,5 +66,13 @@ pub(super) fn body(
     .into())
 }
 
+/// The bodies that follow the notification's own, for what it acknowledges or ends besides, where the format says so one at a time.
+pub(super) fn others(to: &To<'_>, notification: &Notification) -> Vec<Vec<u8>> {
+    match to.settings.format {
+        WebhookFormat::Pagerduty => pagerduty::others(notification),
+        _ => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -32,8 +32,16 @@ fn action(effect: Effect) -> &'static str {
 }
 
 /// The key under which PagerDuty keeps what belongs together.
-fn dedup_key(notification: &Notification) -> String {
-    alert::short_key(notification, MAX_DEDUP_KEY)
+fn dedup_key(notification: &Notification, end: &str) -> String {
+    alert::shortened(alert::key_ending(notification, end), MAX_DEDUP_KEY)
+}
+
+/// The bodies, less the routing key, that acknowledge or end the other alerts of the story that the notification settles: PagerDuty takes
+/// one key at a time.
+pub(super) fn others(notification: &Notification) -> Vec<Vec<u8>> {
+    let action = action(alert::effect(notification.event));
+    let body = |end: String| json!({"event_action": action, "dedup_key": dedup_key(notification, &end)});
+    alert::other_ends(notification).map(|end| written(&body(end))).collect()
 }
 
 /// The body, less the routing key.
@@ -55,7 +63,7 @@ fn event(notification: &Notification, addresses: &Addresses, language: Language,
     let links = addresses.of(notification);
     let mut event = Map::new();
     event.insert("event_action".to_owned(), action(effect).into());
-    event.insert("dedup_key".to_owned(), dedup_key(notification).into());
+    event.insert("dedup_key".to_owned(), dedup_key(notification, &alert::end(notification)).into());
     if effect == Effect::Trigger {
         let mut payload = Map::new();
         payload.insert("summary".to_owned(), summary(notification, language).into());
@@ -80,7 +88,11 @@ fn event(notification: &Notification, addresses: &Addresses, language: Language,
             event.insert("links".to_owned(), shown.into());
         }
     }
-    serde_json::to_vec(&event).expect("a JSON value can be written")
+    written(&event.into())
+}
+
+fn written(event: &Value) -> Vec<u8> {
+    serde_json::to_vec(event).expect("a JSON value can be written")
 }
 
 fn summary(notification: &Notification, language: Language) -> String {
@@ -99,8 +111,9 @@ pub(in crate::notify) fn with_routing_key(body: &[u8], key: &str) -> Vec<u8> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{body, dedup_key, with_routing_key};
-    use crate::engine::{Event, Language, Severity, StepReport, StepResult};
+    use super::{body, dedup_key, others, with_routing_key};
+    use crate::engine::{Alert, Event, Language, Severity, StepReport, StepResult};
+    use crate::notify::alert;
     use crate::notify::formats::generic;
     use crate::notify::testing::{addresses, notification};
 
@@ -160,9 +173,47 @@ mod tests {
         let mut n = notification("n1");
         n.event = Event::WatchdogBlind;
         n.incident = None;
-        assert_eq!(dedup_key(&n), "ripcord/terminal/blind");
+        assert_eq!(dedup_key(&n, &alert::end(&n)), "ripcord/terminal/blind");
         n.guard = None;
-        assert_eq!(dedup_key(&n), "ripcord/blind");
+        assert_eq!(dedup_key(&n, &alert::end(&n)), "ripcord/blind");
+        // Nothing ends these, and the next one must be heard.
+        n.event = Event::WatchdogNotReady;
+        assert_eq!(dedup_key(&n, &alert::end(&n)), "n1/not_ready");
+        n.event = Event::GuardPaused;
+        assert_eq!(dedup_key(&n, &alert::end(&n)), "n1/paused");
+        for (event, action) in [(Event::WatchdogStopping, "trigger"), (Event::WatchdogStarted, "resolve")] {
+            n.event = event;
+            assert_eq!(
+                (&parsed(&n)["event_action"], &parsed(&n)["dedup_key"]),
+                (&json!(action), &json!("ripcord/stopping"))
+            );
+        }
+    }
+
+    #[test]
+    fn what_acknowledges_or_ends_a_story_does_so_for_each_of_its_alerts() {
+        let mut n = notification("n1");
+        n.settles = vec![
+            Alert::Failed,
+            Alert::NotRecovered { percentage: 10 },
+            Alert::NotRecovered { percentage: 0 },
+            Alert::Reverted,
+        ];
+        for (event, action) in [
+            (Event::GuardAcknowledged, "acknowledge"),
+            (Event::RollbackVerified, "resolve"),
+            (Event::PageResolved, "resolve"),
+            (Event::GuardRearmed, "resolve"),
+        ] {
+            n.event = event;
+            let sent: Vec<Value> = others(&n).iter().map(|body| serde_json::from_slice(body).unwrap()).collect();
+            let expected: Vec<Value> = ["/failed", "/not_recovered/10", "/not_recovered/0", "/reverted"]
+                .map(|end| json!({"event_action": action, "dedup_key": format!("terminal-20260102T030405Z{end}")}))
+                .into();
+            assert_eq!(sent, expected, "{event:?}");
+        }
+        n.event = Event::RollbackNotRecovered;
+        assert!(others(&n).is_empty(), "bad news ends nothing");
     }
 
     #[test]
@@ -196,9 +247,9 @@ mod tests {
         let sent = parsed(&n);
         assert_eq!(sent["payload"]["summary"].as_str().unwrap().chars().count(), 1024);
         assert!(sent["dedup_key"].as_str().unwrap().len() <= 255);
-        let first = dedup_key(&n);
+        let first = dedup_key(&n, &alert::end(&n));
         n.incident = Some("事".repeat(201));
-        assert_ne!(dedup_key(&n), first, "long keys that differ at their end stay different");
+        assert_ne!(dedup_key(&n, &alert::end(&n)), first, "long keys that differ at their end stay different");
 
         let step = StepReport { step: "s".repeat(1000), result: StepResult::Failed, detail: None };
         n.rollback.as_mut().unwrap().steps = vec![step; 1000];

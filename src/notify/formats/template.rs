@@ -246,6 +246,7 @@ fn usual(event: Event) -> Notification {
         dry_run: false,
         next: None,
         opening: None,
+        settles: Vec::new(),
         chinese: None,
     }
 }

@@ -15,7 +15,7 @@ use crate::config::{Finding, Receiver, SmtpTls};
 use crate::engine::{Notification, Severity};
 use crate::notify::courier::{Courier, Failure, Made};
 use crate::notify::testing::{addresses, email, email_receiver, notification, webhook_receiver};
-use crate::notify::{Contents, DeliveryEvent, Entry, MAX_QUEUE, Outbox, Permit};
+use crate::notify::{Contents, DeliveryEvent, Entry, MAX_QUEUE, Outbox, Permit, Whom};
 
 /// What a try comes to.
 enum Outcome {
@@ -542,7 +542,7 @@ async fn without_the_permit_nothing_is_sent_or_given_up() {
 async fn all_but_one_are_told_of_its_loss() {
     let world = World::new(|_, _| Outcome::Accept);
     let (outbox, mut events) = world.start(&[hook("a"), mail("sre", &["x@example.org", "y@example.org"]), hook("b")]);
-    outbox.put_except(&notification("1"), 0, "sre");
+    outbox.put_for(&notification("1"), 0, Whom::AllBut("sre"));
     settle().await;
     let mut ids = accepted_ids(&mut events);
     ids.sort();

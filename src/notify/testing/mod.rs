@@ -56,6 +56,7 @@ pub(super) fn notification(id: &str) -> Notification {
         }),
         next: None,
         opening: None,
+        settles: Vec::new(),
         dry_run: false,
         chinese: None,
     }

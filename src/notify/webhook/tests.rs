@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::config::{Channel, Receiver, Webhook, WebhookFormat, WebhookUrl};
+use crate::engine::{Alert, Event};
 use crate::notify::signature::hex;
 use crate::notify::testing::http::{Answer, Server};
 use crate::notify::testing::services::{Service, hmac_by_definition};
@@ -187,6 +188,30 @@ async fn a_hanging_receiver_does_not_delay_another() {
         assert!(matches!(&event, DeliveryEvent::Accepted { receiver, .. } if receiver == "quick"), "{event:?}");
     }
     assert_eq!(outbox.depths()[0].length, 3);
+}
+
+#[tokio::test]
+async fn what_ends_several_alerts_is_repeated_until_all_of_them_have_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(vec![Answer::status(202), Answer::status(503)]).await;
+    let mut settings = webhook(&format!("http://127.0.0.1:{}/v2/enqueue", server.port));
+    settings.format = WebhookFormat::Pagerduty;
+    settings.secret_file = Some(secret(&folder, "key", "R0UT1NG"));
+    let (outbox, mut events) = start(&[receiver(settings)]);
+    let mut rearmed = notification("n1");
+    rearmed.event = Event::GuardRearmed;
+    rearmed.settles = vec![Alert::Failed, Alert::Reverted];
+    outbox.put(&rearmed, 0);
+    assert!(matches!(next(&mut events).await, DeliveryEvent::Retrying { .. }));
+    assert!(matches!(next(&mut events).await, DeliveryEvent::Accepted { attempts: 2, .. }));
+    let sent: Vec<serde_json::Value> =
+        server.requests().iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect();
+    let resolved = |end: &str| {
+        let key = format!("terminal-20260102T030405Z{end}");
+        serde_json::json!({"routing_key": "R0UT1NG", "event_action": "resolve", "dedup_key": key})
+    };
+    let expected: Vec<serde_json::Value> = ["", "/failed", "", "/failed", "/reverted"].map(resolved).into();
+    assert_eq!(sent, expected);
 }
 
 #[tokio::test]

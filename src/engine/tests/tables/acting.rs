@@ -383,6 +383,7 @@ fn at_the_target_already_a_share_that_rises_is_rolled_back() {
         5m0s critical page.firing
         5m10s withheld attarget
         10m0s change to 0 %, attempt 1
+        10m0s critical page.resolved
         10m0s critical rollback.started
         10m0s rolling_back
         ",

@@ -372,6 +372,7 @@ fn a_rollback_by_hand_works_when_latched_and_when_paused() {
         7m10s critical rollback.verified
         7m10s rolled_back
         8m10s change to 0 %, attempt 1
+        8m10s critical page.resolved
         8m10s critical rollback.started
         8m10s rolling_back
         8m10s critical rollback.succeeded
@@ -379,6 +380,7 @@ fn a_rollback_by_hand_works_when_latched_and_when_paused() {
         8m10s info guard.paused
         8m10s paused
         8m10s change to 0 %, attempt 1
+        8m10s critical page.resolved
         8m10s critical rollback.started
         8m10s rolling_back
         8m10s ignored

@@ -89,7 +89,9 @@ fn a_rearm_does_not_resolve_what_still_fires() {
     scenario.run(
         "5m10s value 130\n by hand\n completed\n pause 1h\n by hand\n completed\n 12m value 130\n rearm\n 1m failing",
     );
-    let resolved = scenario.notifications.iter().filter(|n| n.event == Event::PageResolved).count();
+    let of_memory =
+        |n: &&Notification| n.incident.as_ref().is_some_and(|incident| incident.starts_with("terminal.memory"));
+    let resolved = scenario.notifications.iter().filter(of_memory).filter(|n| n.event == Event::PageResolved).count();
     assert_eq!(resolved, 0);
     assert!(scenario.engine.status()[0].triggers[1].firing);
 }
@@ -288,4 +290,58 @@ fn a_page_that_fires_says_since_when_and_whether_it_is_acknowledged() {
     assert_eq!(is("5m value 1"), (None, None, false));
     // Another one, which nobody has seen.
     assert_eq!(is("6m value 130"), (Some(960), None, true));
+}
+
+/// The last page of this event.
+fn last(scenario: &Scenario, event: Event) -> &Notification {
+    scenario.notifications.iter().rev().find(|n| n.event == event).expect("it was told")
+}
+
+#[test]
+fn what_ends_or_acknowledges_a_story_does_so_for_every_alert_that_it_opened() {
+    let rung = |percentage| Alert::NotRecovered { percentage };
+    let cases: [(&str, Event, &[Alert]); 7] = [
+        // It works at last: that is over already.
+        ("failed\n changed\n completed\n 7m 0 %", Event::RollbackVerified, &[]),
+        ("failed\n ack\n rearm", Event::GuardAcknowledged, &[Alert::Failed]),
+        ("failed\n ack\n rearm", Event::GuardRearmed, &[Alert::Failed]),
+        ("completed\n 10m10s 5 %\n completed\n 7m 0 %", Event::RollbackVerified, &[rung(10)]),
+        ("completed\n 10m10s 5 %\n completed\n 10m10s 5 %\n rearm", Event::GuardRearmed, &[rung(10), rung(0)]),
+        (
+            "completed\n 10m10s 5 %\n failed\n by hand 0\n ack\n by hand",
+            Event::PageResolved,
+            &[rung(10), Alert::Failed],
+        ),
+        // Somebody brought the traffic back, and all is well there: it is undone all the same.
+        ("changed\n completed\n drift kubectl\n share 25\n 7m 0 %\n rearm", Event::GuardRearmed, &[Alert::Reverted]),
+    ];
+    for (night, event, settles) in cases {
+        let mut ladder = plain();
+        ladder.guards[0].rollback.percentages = vec![10, 0];
+        let mut scenario = Scenario::new(ladder);
+        scenario.run(&format!("5m10s 5 %\n {night}"));
+        assert_eq!(last(&scenario, event).settles, settles, "{night}");
+        if settles == [Alert::Reverted] {
+            assert!(last(&scenario, Event::RollbackVerified).settles.is_empty(), "{night}");
+        }
+    }
+}
+
+#[test]
+fn an_incident_ends_when_another_takes_its_place() {
+    for (first, second) in [
+        // A person rolls back once more, as the page says.
+        ("5m10s 5 %\n changed\n completed\n 10m10s 5 %", "by hand"),
+        // The traffic was at its target, and is not any more.
+        ("share 0\n 5m10s 5 %", "share 25\n 10s 5 %"),
+    ] {
+        let mut scenario = Scenario::new(plain());
+        scenario.run(first);
+        let before = scenario.notifications.last().unwrap().incident.clone();
+        scenario.run(second);
+        let [.., over, begins] = &scenario.notifications[..] else { panic!("{second}") };
+        assert_eq!((over.event, &over.incident, over.severity), (Event::PageResolved, &before, Severity::Critical));
+        assert_eq!(begins.event, Event::RollbackStarted);
+        assert!(over.summary.contains(begins.incident.as_deref().unwrap()), "{}", over.summary);
+    }
 }

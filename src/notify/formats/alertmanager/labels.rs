@@ -3,7 +3,7 @@
 //! The severity and whether it is a dry run are labels because Alertmanager's routes go by them, but what ends an alert need not know how
 //! it was opened: a reload may have switched the dry run or changed the severity since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::{Event, Notification, Severity};
 use crate::notify::alert;
@@ -29,12 +29,16 @@ impl Opened {
 /// The ends of the keys of all alerts that a notification is about: one, and with what ends a whole story all others of it that may be open.
 pub(super) fn concerned(notification: &Notification) -> Vec<String> {
     let mut ends = vec![alert::end(notification)];
+    ends.extend(alert::other_ends(notification));
+    // What was opened before it was remembered which ones are.
     if ends_the_story(notification.event) {
         ends.extend(["/failed", "/reverted"].map(str::to_owned));
         ends.extend(
             notification.rollback.as_ref().map(|rollback| format!("/not_recovered/{}", rollback.to_percentage)),
         );
     }
+    let mut seen = BTreeSet::new();
+    ends.retain(|end| seen.insert(end.clone()));
     ends
 }
 
@@ -60,7 +64,9 @@ pub(super) fn openings(notification: &Notification) -> Vec<Opened> {
     let likely = opening(notification);
     let mut all = vec![likely];
     // What a dry run says of a severity is at most a warning.
-    let critical = (likely.dry_run || notification.event == Event::GuardRearmed).then_some(Severity::Critical);
+    // Neither does a start know whether the stop before it was critical.
+    let unknown = matches!(notification.event, Event::GuardRearmed | Event::WatchdogStarted);
+    let critical = (likely.dry_run || unknown).then_some(Severity::Critical);
     let own = (notification.event != Event::GuardRearmed).then_some(notification.severity);
     for severity in [Some(likely.severity), own, critical].into_iter().flatten() {
         for dry_run in [false, true] {
@@ -133,7 +139,6 @@ fn name(event: Event, end: &str) -> &'static str {
         Some("reverted") => "RipcordRollbackReverted",
         Some("blind") => "RipcordBlind",
         Some("not_ready") => "RipcordNotReady",
-        Some("started") => "RipcordStarted",
         Some("stopping") => "RipcordStopping",
         Some("paused") => "RipcordGuardPaused",
         Some(_) => "Ripcord",

@@ -147,7 +147,7 @@ fn an_alert_fires_from_when_it_is_sent() {
         (Event::RollbackReverted, "2026-01-03T12:00:00Z"),
         (Event::GuardPaused, "2026-01-02T13:00:00Z"),
         (Event::NotificationLost, "2026-01-02T13:00:00Z"),
-        (Event::WatchdogStarted, "2026-01-02T13:00:00Z"),
+        (Event::WatchdogStopping, "2026-01-02T13:00:00Z"),
     ] {
         let alert = &api(&of(event))[0];
         assert_eq!(

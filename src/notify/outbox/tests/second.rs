@@ -10,7 +10,7 @@ use super::{Outcome, World, accepted_ids, hook, settle, written};
 use crate::config::{Quiet, Receiver};
 use crate::engine::{Event, Notification, Severity};
 use crate::notify::testing::{addresses, notification};
-use crate::notify::{Contents, DeliveryEvent, Outbox};
+use crate::notify::{Contents, DeliveryEvent, Outbox, Whom};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -144,12 +144,38 @@ async fn a_reload_can_make_the_second_the_first_or_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_becomes_the_second_still_hears_the_end_of_what_was_begun() {
+    let world = World::new(|_, _| Outcome::Accept);
+    let (outbox, _events) = world.start(&[hook("first"), hook("second")]);
+    outbox.put(&of("1", Event::RollbackStarted), 0);
+    outbox.put(&mild("2", "memory"), 0);
+    settle().await;
+    // The beginning is known to the process that goes on, too.
+    let journalled = written(&outbox.contents());
+    let (outbox, _events) = start(&world);
+    outbox.replace(journalled);
+    let over = |id, incident: &str, event, severity| Notification {
+        event,
+        severity,
+        incident: Some(incident.to_owned()),
+        ..notification(id)
+    };
+    outbox.put(&of("3", Event::RollbackVerified), 0);
+    outbox.put(&over("4", "memory", Event::PageResolved, Severity::Warning), 0);
+    outbox.put(&mild("5", "other"), 0);
+    outbox.put(&over("6", "other", Event::PageResolved, Severity::Warning), 0);
+    settle().await;
+    let told: Vec<_> = world.tried().into_iter().filter(|id| id.ends_with("second")).collect();
+    assert_eq!(told, ["1/second", "2/second", "3/second", "4/second"], "and nothing of what begins now");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_page_wakes_the_second_at_once() {
     let world = World::new(|e, _| if e.receiver == "first" { Outcome::Refuse } else { Outcome::Accept });
     let (outbox, _events) = start(&world);
     outbox.put(&of("1", Event::RollbackStarted), 0);
     settle().await;
-    outbox.put_except(&of("notification.lost/1/first", Event::NotificationLost), 0, "first");
+    outbox.put_for(&of("notification.lost/1/first", Event::NotificationLost), 0, Whom::AllBut("first"));
     settle().await;
     assert_eq!(world.tried(), ["1/first", "notification.lost/1/first/second"]);
 }
