@@ -361,7 +361,7 @@ shape! {
 shape! {
     /// `webhook`
     Webhook {
-        /// where to; redirects are not followed
+        /// where to; redirects are not followed; a warning where it is a secret (a robot's, or with a `token=`)
         url: String,
         /// holds the address, where that is a secret itself
         url_file: String,
