@@ -385,7 +385,7 @@ shape! {
         template_file: String,
         /// the media type of that body
         content_type: String,
-        /// headers to send with it; never a secret
+        /// headers to send with it; never a secret: a name like `X-Api-Key` is a warning
         headers: Named<String>,
     }
 }
