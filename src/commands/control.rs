@@ -117,10 +117,19 @@ pub(super) async fn call(daemon: &cli::Daemon, path: &[&str], body: Option<Value
     })?;
     if !status.is_success() {
         let reason = answer["detail"].as_str().or(answer["title"].as_str()).unwrap_or("no reason given");
+        if answer["type"].as_str().is_some_and(|problem| problem.ends_with(NO_ANSWER)) {
+            return Err(anyhow!("{NOT_KNOWN}: {reason}").into());
+        }
         return Err(anyhow!("Ripcord refused: {reason}").into());
     }
     Ok(answer)
 }
+
+/// The type of the problem that a request may still be carried out.
+const NO_ANSWER: &str = "/no-answer";
+
+/// How the error of a request begins that may still be carried out.
+pub(super) const NOT_KNOWN: &str = "it is not known whether it is done";
 
 /// Sends it, and again where the daemon says that it is asked too often.
 async fn send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
@@ -195,7 +204,7 @@ fn table(status: &Value, now: Timestamp) -> String {
                 text(&trigger["verdict"]),
                 held("held_seconds"),
                 held("for_seconds"),
-                why_not_fired(trigger),
+                why_not_fired(guard, trigger),
                 text(&trigger["threshold_text"]),
                 text(&trigger["text"]),
             ));
@@ -224,11 +233,12 @@ fn in_seconds(time: &str) -> String {
     time.parse::<Timestamp>().map_or_else(|_| time.to_owned(), |time| format!("{time:.0}"))
 }
 
-/// Why a trigger that is held long enough has not fired: only a tick that is itself in breach fires.
-fn why_not_fired(trigger: &Value) -> &'static str {
+/// Why a trigger of a guard that watches is held long enough and has not fired: only a tick that is itself in breach fires.
+fn why_not_fired(guard: &Value, trigger: &Value) -> &'static str {
     let seconds = |key: &str| trigger[key].as_f64().unwrap_or(0.0);
     let (held, hold) = (seconds("held_seconds"), seconds("for_seconds"));
-    match held > 0.0 && held >= hold && trigger["firing"] != true && trigger["verdict"] != "breach" {
+    let held_enough = held > 0.0 && held >= hold;
+    match guard["state"] == "watching" && held_enough && trigger["firing"] != true && trigger["verdict"] != "breach" {
         true => " (fires when it is in breach again)",
         false => "",
     }
@@ -271,13 +281,13 @@ fn seconds(seconds: f64) -> Duration {
 mod tests {
     use super::*;
 
-    fn shown(held: f64, verdict: &str, firing: bool) -> String {
+    fn shown(state: &str, held: f64, verdict: &str, firing: bool) -> String {
         let trigger = json!({
             "trigger": "error_rate", "verdict": verdict, "held_seconds": held, "for_seconds": 60.0, "firing": firing,
             "threshold_text": "1 %", "text": "0.80 %",
         });
         let guard = json!({
-            "guard": "shop", "state": "paused", "paused_until": "2026-01-02T03:04:05.100207814Z", "percentage": 25, "ready": true,
+            "guard": "shop", "state": state, "paused_until": "2026-01-02T03:04:05.100207814Z", "percentage": 25, "ready": true,
             "triggers": [trigger],
         });
         table(&json!({"version": "1", "guards": [guard]}), Timestamp::UNIX_EPOCH)
@@ -286,16 +296,24 @@ mod tests {
     #[test]
     fn what_is_held_long_enough_and_has_not_fired_says_why() {
         let why = "held 1m20s of 1m0s (fires when it is in breach again)  limit";
-        assert!(shown(80.0, "band", false).contains(why), "{}", shown(80.0, "band", false));
-        for (held, verdict, firing) in [(80.0, "breach", false), (80.0, "band", true), (20.0, "band", false)] {
-            let text = shown(held, verdict, firing);
+        let text = shown("watching", 80.0, "band", false);
+        assert!(text.contains(why), "{text}");
+        for (state, held, verdict, firing) in [
+            ("watching", 80.0, "breach", false),
+            ("watching", 80.0, "band", true),
+            ("watching", 20.0, "band", false),
+            // It does not fire then either.
+            ("rolled_back", 80.0, "band", false),
+            ("paused", 80.0, "band", false),
+        ] {
+            let text = shown(state, held, verdict, firing);
             assert!(!text.contains("again"), "{text}");
         }
     }
 
     #[test]
     fn a_pause_ends_at_a_second() {
-        let text = shown(0.0, "clear", false);
+        let text = shown("paused", 0.0, "clear", false);
         assert!(text.contains("shop: paused until 2026-01-02T03:04:05Z, share 25 %"), "{text}");
     }
 }

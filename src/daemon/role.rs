@@ -168,7 +168,11 @@ impl Daemon {
                     self.troubles.note(Kind::CutOff, reason.in_words(), self.clock.now());
                 }
             }
-            ElectionEvent::Holder(Some(_)) => self.in_touch(),
+            // A Lease can name one that is long gone: that ends what this replica was worried by, not what another process told.
+            ElectionEvent::Holder(Some(_)) => {
+                self.no_longer(Kind::CutOff);
+                self.no_longer(Kind::OutOfSight);
+            }
             ElectionEvent::Holder(None) => {}
             ElectionEvent::Failing(error) => {
                 telemetry::Event::LeaseFailing { error: &error }.emit();

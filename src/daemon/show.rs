@@ -92,7 +92,6 @@ impl Daemon {
         });
     }
 
-    /// Logs the present state.
     /// Whether a standby has not seen the Lease for so long that who held it may be gone.
     fn lost_sight(&self) -> bool {
         let lease = self.world.borrow().settings.leader_election.as_ref().map(|election| election.lease_duration);
@@ -101,6 +100,7 @@ impl Daemon {
         !self.leads() && lease.zip(since).is_some_and(|(lease, since)| gone(since) > lease)
     }
 
+    /// Logs the present state.
     pub(super) fn log_status(&self) {
         tracing::info!(leads = self.leads(), leader = self.leader(), "Status of Ripcord");
         for guard in self.guards() {

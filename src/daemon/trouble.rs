@@ -207,7 +207,8 @@ impl Troubles {
 
     /// It is another replica's to worry about. What nobody was told is forgotten; the rest ends when that one has mended it.
     pub fn hand_over(&mut self, kind: Kind) {
-        self.present.retain(|k, trouble| *k != kind || trouble.told);
+        // Who leads ends it, or tells it anew, at the first look at the receivers.
+        self.present.retain(|k, trouble| *k != kind || (trouble.told && kind != Kind::NotReached));
     }
 
     /// Since when it has been wrong.

@@ -164,10 +164,11 @@ impl Drop for UnderWay {
     }
 }
 
-/// Whether a request comes from who has the token, whatever others at its address have tried. The sign of a session tells no more of the
-/// token than the page does when it is read with it.
+/// Whether a request comes from who has the token, whatever others at its address have tried. The sign of a session is made of the token, so
+/// that it proves something only where the token itself cannot be guessed.
 fn is_proven(server: &Server, headers: &HeaderMap) -> bool {
-    page::is_signed_in(server, headers) || ask::is_beyond_guessing(server, ask::bearer(headers))
+    ask::is_beyond_guessing(server)
+        && (page::is_signed_in(server, headers) || ask::check_token(server, ask::bearer(headers)).is_ok())
 }
 
 /// A problem as its reader takes it: people get a page.

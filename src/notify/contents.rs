@@ -20,7 +20,7 @@ pub struct Contents {
     pub entries: Vec<Entry>,
     /// What was lost last, the oldest first.
     pub dead_letters: Vec<DeadLetter>,
-    /// What was critical lately, for the receivers that are told second or left alone at night.
+    /// What was told lately, for the receivers that are told second or left alone at night.
     pub stories: Stories,
 }
 

@@ -37,8 +37,8 @@ struct Story {
     /// Whether it is an incident, which ends once and for all.
     #[serde(default)]
     incident: bool,
-    /// Empty where it has not been critical.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Empty where it has not been critical. Always written: a version that noted critical stories only needs it.
+    #[serde(default)]
     alarms: Vec<Alarm>,
     /// When it was last told that something is wrong; absent in what an older version wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,10 +113,11 @@ impl Stories {
         let begun = |key| Alarm { key, since: now, settled: None };
         let Some(story) = self.0.iter_mut().find(|story| story.id == id) else {
             self.0.retain(|story| story.is_open() || now.duration_since(story.last()) < REMEMBERED);
-            if self.0.len() >= MAX_STORIES
-                && let Some(oldest) = self.0.iter().position(|story| !story.is_open())
-            {
-                self.0.remove(oldest);
+            if self.0.len() >= MAX_STORIES {
+                // What was never critical first: who was called at night must hear how that ends.
+                let oldest = self.0.iter().position(|story| story.alarms.is_empty());
+                let oldest = oldest.or_else(|| self.0.iter().position(|story| !story.is_open()));
+                oldest.map(|at| self.0.remove(at));
             }
             let alarms = key.map(begun).into_iter().collect();
             self.0.push(Story { id, incident, alarms, last: Some(now), escalated: BTreeSet::new() });
@@ -199,15 +200,19 @@ impl Stories {
         self.find(id).is_some()
     }
 
-    /// Whether it has been critical, as far as that is remembered.
+    /// Whether it has been critical, as far as that is remembered. A story that comes again and again is so only while it is.
     pub(super) fn was_critical(&self, id: &str) -> bool {
-        self.find(id).is_some_and(|story| !story.alarms.is_empty())
+        self.find(id).is_some_and(|story| if story.incident { !story.alarms.is_empty() } else { story.is_open() })
     }
 
-    /// Takes over the stories of another that are not known here.
+    /// Takes over the stories of another. What is known in both is known by both: of each alarm what came last.
     pub fn take_over(&mut self, other: Self) {
-        let new: Vec<Story> = other.0.into_iter().filter(|story| self.find(&story.id).is_none()).collect();
-        self.0.extend(new);
+        for theirs in other.0 {
+            match self.0.iter_mut().find(|story| story.id == theirs.id) {
+                None => self.0.push(theirs),
+                Some(ours) => ours.merge(theirs),
+            }
+        }
     }
 
     /// Whether it is empty.
@@ -230,6 +235,18 @@ impl Stories {
 }
 
 impl Story {
+    fn merge(&mut self, other: Self) {
+        self.last = self.last.max(other.last);
+        self.escalated.extend(other.escalated);
+        for theirs in other.alarms {
+            match self.alarms.iter_mut().find(|alarm| alarm.key == theirs.key) {
+                None => self.alarms.push(theirs),
+                Some(ours) if ours.since < theirs.since => *ours = theirs,
+                Some(_) => {}
+            }
+        }
+    }
+
     fn open(&self) -> impl Iterator<Item = &Alarm> {
         self.alarms.iter().filter(|alarm| alarm.settled.is_none())
     }

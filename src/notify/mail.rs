@@ -44,7 +44,7 @@ pub(super) fn write(
     }
     if let Some(incident) = &notification.incident {
         // No mail has this id. That all of an incident refer to it makes them one thread, whichever arrives first.
-        let story = message_id(incident, &domain);
+        let story = message_id(thread(notification, incident), &domain);
         mail = mail.in_reply_to(story.clone()).references(story);
     }
     let boundary = hex(&Sha256::digest(entry.id.as_bytes()))[..40].to_owned();
@@ -53,6 +53,13 @@ pub(super) fn write(
         .singlepart(SinglePart::plain(words.text))
         .singlepart(SinglePart::html(words.html));
     Ok(mail.multipart(parts)?.formatted())
+}
+
+/// What makes mails one thread: the incident. Of what is wrong with Ripcord itself each time is one, by the beginning of its mails' ids:
+/// its story is the same for good, and a conversation that was muted last year must not hide it.
+fn thread<'a>(notification: &'a Notification, incident: &'a str) -> &'a str {
+    let each = notification.id.strip_prefix(incident).filter(|rest| rest.starts_with('-'));
+    each.and_then(|_| notification.id.rsplit_once('.')).map_or(incident, |(time, _)| time)
 }
 
 /// The subject of a mail that only says how its story goes on: that of the story's first one, as of an answer to it. Mail programs put

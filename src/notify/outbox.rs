@@ -224,6 +224,8 @@ impl Outbox {
         for active in receivers.iter().filter(|a| whom.includes(&a.settings) && a.settings.wants(&notification)) {
             let route = match active.settings.escalate_after {
                 None => Route::Now,
+                // Whether a process before this one told them is not known, and no matter to them.
+                Some(_) if whom == Whom::AlertKeepers => Route::Now,
                 Some(_) => self.around.queue.route(&notification, &active.settings.name),
             };
             match route {

@@ -159,6 +159,20 @@ pub enum Event<'a> {
     },
 }
 
+/// What alerts go by that nobody hopes to see is there from the start, as 0: a counter that begins with its first increment shows no growth.
+/// After a reload the names that are new are added.
+pub fn count_from_zero<'a>(guards: impl Iterator<Item = &'a str>, receivers: impl Iterator<Item = &'a str>) {
+    for guard in guards {
+        for result in ["failed", "not_recovered", "cannot_see", "abandoned"] {
+            counter!(names::ROLLBACKS, "guard" => guard.to_owned(), "result" => result).increment(0);
+        }
+    }
+    for receiver in receivers {
+        counter!(names::NOTIFICATIONS, "receiver" => receiver.to_owned(), "result" => "lost").increment(0);
+    }
+    counter!(names::JOURNAL_WRITES, "result" => "failed").increment(0);
+}
+
 impl Event<'_> {
     /// Writes the line and counts.
     pub fn emit(&self) {

@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 use tracing_subscriber::EnvFilter;
 
-pub use events::Event;
+pub use events::{Event, count_from_zero};
 pub use gauges::{Gauges, Status};
 pub use names::TRAFFIC_PERCENTAGE;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Daemon;
 use crate::commands::Failure;
-use crate::commands::control::call;
+use crate::commands::control::{NOT_KNOWN, call};
 use crate::commands::say;
 
 use super::{Component, Order};
@@ -78,6 +78,7 @@ pub async fn ask(daemon: &Daemon, order: &Order, components: &[Component]) -> Ve
                 None => Ending::Refused("the daemon did not say what came of it: see ripcord status".to_owned()),
             },
             Err(Failure::BadInput(why)) => Ending::Refused(why),
+            Err(Failure::Failed(error)) if error.to_string().starts_with(NOT_KNOWN) => Ending::Lost,
             Err(Failure::Failed(error)) => {
                 Ending::Refused(format!("{error:#}").trim_start_matches("Ripcord refused: ").to_owned())
             }

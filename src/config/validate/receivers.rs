@@ -92,10 +92,13 @@ fn receiver(
 }
 
 /// What opens an alert where a service keeps it open, and what closes it again.
-const CLOSED_BY: [(Event, &[Event]); 5] = [
+const CLOSED_BY: [(Event, &[Event]); 8] = [
     (Event::RollbackStarted, &[Event::RollbackVerified, Event::PageResolved, Event::GuardRearmed]),
     (Event::PageFiring, &[Event::PageResolved, Event::GuardRearmed]),
-    (Event::RollbackFailed, &[Event::RollbackSucceeded]),
+    (Event::RollbackFailed, &[Event::RollbackSucceeded, Event::PageResolved, Event::GuardRearmed]),
+    (Event::RollbackNotRecovered, &[Event::RollbackVerified, Event::PageResolved, Event::GuardRearmed]),
+    (Event::RollbackReverted, &[Event::PageResolved, Event::GuardRearmed]),
+    (Event::WatchdogStopping, &[Event::WatchdogStarted]),
     (Event::WatchdogBlind, &[Event::WatchdogSees]),
     (Event::WatchdogNotReady, &[Event::WatchdogReady]),
 ];
@@ -107,7 +110,6 @@ fn stays_open(format: WebhookFormat, filter: &Filter, path: &Path, problems: &mu
     for (_, closed_by) in CLOSED_BY.iter().filter(|(opens, _)| chosen(opens)) {
         missing.extend(closed_by.iter().filter(|event| !chosen(event)));
     }
-    missing.dedup();
     let names: Vec<&str> =
         Event::ALL.into_iter().filter(|event| missing.contains(event)).map(|event| event.as_str()).collect();
     if !names.is_empty() {

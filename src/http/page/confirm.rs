@@ -52,7 +52,8 @@ pub(super) struct Asked {
     pub configured: Option<ConfiguredGuard>,
     leads: bool,
     leader: Option<String>,
-    dry_run: bool,
+    /// Whether nothing is really changed.
+    pub dry_run: bool,
 }
 
 /// Why a confirmation is shown once more.

@@ -36,13 +36,16 @@ pub(super) fn to_acknowledge(status: &GuardStatus) -> Vec<Unseen> {
 /// What a confirmation rests on, for its form: where something of it is another when the form comes, its reader has confirmed something
 /// else. What changes all the time, as measurements and the share do, is no part of it.
 pub(super) fn shown(asked: &Asked) -> String {
-    let Asked { action, status, configured, .. } = asked;
-    let mut all = vec![format!("state {}", status.state.as_str())];
+    let Asked { action, status, configured, dry_run, .. } = asked;
+    let mut all = vec![format!("state {}, dry run {dry_run}", status.state.as_str())];
     all.extend(status.paused_until.map(|until| format!("paused until {until}")));
     all.extend(status.incident.as_ref().map(|incident| format!("incident {}", incident.id)));
     all.extend(status.shift.as_ref().map(|shift| format!("shift {}", shift.id)));
     match action {
-        Action::Rollback => all.push(format!("to {}", target(configured.as_ref()))),
+        Action::Rollback => {
+            all.push(format!("to {}", target(configured.as_ref())));
+            all.extend(configured.iter().flat_map(|configured| &configured.rollback.steps).cloned());
+        }
         Action::Acknowledge => {
             let incident = Action::is_incident_to_acknowledge(status);
             all.push(format!("acknowledges {incident}, gives up {}", status.acknowledging_gives_up));

@@ -26,8 +26,13 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) async fn of(bench: &'a Bench) -> Self {
+        Self::with(bench, TOKEN).await
+    }
+
+    /// One who signs in with this token.
+    pub(super) async fn with(bench: &'a Bench, token: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap();
-        let answer = http.post(bench.url("/sign-in")).form(&[("token", TOKEN)]).send().await.unwrap();
+        let answer = http.post(bench.url("/sign-in")).form(&[("token", token)]).send().await.unwrap();
         let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
         Self { bench, http, cookie }
     }

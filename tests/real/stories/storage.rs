@@ -232,7 +232,7 @@ async fn a_file_that_cannot_be_used_is_set_aside(world: World) -> anyhow::Result
         fs::write(&file, &text)?;
         ripcord = started(&stage, &config).await?;
         let summary = until_set_aside(&stage, n + 1).await?;
-        let aside = summary.split("it is kept in ").nth(1).context(summary.clone())?;
+        let aside = summary.split("is kept in ").nth(1).context(summary.clone())?;
         ensure!(aside.contains(&format!("ripcord.json.{word}-")), "{summary}");
         ensure!(fs::read(PathBuf::from(aside))? == text, "{aside} is not what was there");
         until_saved(&ripcord).await?;

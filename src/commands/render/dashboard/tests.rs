@@ -125,7 +125,7 @@ fn every_metric_is_one_that_there_is() {
     }
 }
 
-/// Two guards of which one calls by a name of everybody's what is another thing.
+/// Guards of which one calls by a name of everybody's what is another thing.
 const SEVERAL: &str = r#"
 prometheus: {url: "http://prometheus:9090"}
 defaults:

@@ -63,8 +63,8 @@ impl Alerts<'_> {
 /// How long Prometheus may miss a series without taking it for a new one: a restart of its own, a night's trouble with the network.
 const AWAY: Duration = Duration::from_secs(6 * 3600);
 
-/// How much a counter grew, by some labels. A series that is new counts from zero: `increase` would not see its first step. It is not new
-/// because a scrape failed just so long ago.
+/// How much a counter grew, by some labels. A series that is new counts from zero: `increase` would not see its first step, of a version that
+/// does not begin at 0 say. It is not new because a scrape failed just so long ago.
 fn grown(series: &str, by: &str, within: Duration) -> String {
     let (within, away) = (duration(within), duration(AWAY));
     format!(

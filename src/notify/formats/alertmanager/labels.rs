@@ -63,8 +63,7 @@ fn opening(notification: &Notification) -> Opened {
 pub(super) fn openings(notification: &Notification) -> Vec<Opened> {
     let likely = opening(notification);
     let mut all = vec![likely];
-    // What a dry run says of a severity is at most a warning.
-    // Neither does a start know whether the stop before it was critical.
+    // What a dry run says of a severity is at most a warning. A re-arm and a start do not know how bad it was before them.
     let unknown = matches!(notification.event, Event::GuardRearmed | Event::WatchdogStarted);
     let critical = (likely.dry_run || unknown).then_some(Severity::Critical);
     let own = (notification.event != Event::GuardRearmed).then_some(notification.severity);

@@ -24,9 +24,7 @@ const NEWS_LASTS: SignedDuration = SignedDuration::from_hours(1);
 fn ends_by_itself(event: Event) -> Option<SignedDuration> {
     match event {
         Event::RollbackNotRecovered | Event::RollbackReverted => Some(LASTS_A_DAY),
-        Event::WatchdogStarted | Event::WatchdogStopping | Event::GuardPaused | Event::NotificationLost => {
-            Some(NEWS_LASTS)
-        }
+        Event::WatchdogStopping | Event::GuardPaused | Event::NotificationLost => Some(NEWS_LASTS),
         _ => None,
     }
 }
