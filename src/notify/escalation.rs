@@ -425,6 +425,41 @@ mod tests {
     }
 
     #[test]
+    fn what_both_know_of_a_story_is_kept_of_both() {
+        let told = |minute, receiver: &str| {
+            let (mut stories, mut n) = (Stories::default(), of(Event::WatchdogNotReady, Severity::Critical));
+            n.incident = Some("watchdog-cut-off".to_owned());
+            stories.note(&n, at(minute));
+            stories.told(&n, receiver);
+            (stories, n)
+        };
+        // The document has an old one, which is over; this process has told the second receiver of one that goes on.
+        let (mut kept, mut over) = told(0, "first");
+        over.event = Event::WatchdogReady;
+        kept.note(&over, at(1));
+        let (own, _) = told(60, "second");
+        kept.take_over(own);
+        assert!(kept.is_open("watchdog-cut-off"));
+        for receiver in ["first", "second"] {
+            assert_eq!(kept.route(&over, receiver), Route::Now, "{receiver} hears of the end");
+        }
+        assert_eq!(kept.next_due("third", AFTER), Some(at(75)));
+    }
+
+    #[test]
+    fn noise_does_not_push_out_what_somebody_was_called_for() {
+        let mut stories = Stories::default();
+        stories.note(&of(Event::RollbackStarted, Severity::Critical), at(0));
+        stories.note(&of(Event::GuardAcknowledged, Severity::Info), at(1));
+        for number in 0..2 * super::MAX_STORIES {
+            let mut n = of(Event::PageFiring, Severity::Warning);
+            n.incident = Some(format!("other-{number}"));
+            stories.note(&n, at(2));
+        }
+        assert!(stories.knows("terminal-20260102T030405Z") && stories.0.len() <= super::MAX_STORIES);
+    }
+
+    #[test]
     fn a_lost_page_goes_to_whoever_is_left() {
         let stories = Stories::default();
         assert_eq!(stories.route(&of(Event::NotificationLost, Severity::Critical), "second"), Route::Now);

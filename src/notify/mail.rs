@@ -176,6 +176,19 @@ mod tests {
         assert!(mail.find("text/plain").unwrap() < mail.find("text/html").unwrap(), "the richer part comes last");
     }
 
+    #[test]
+    fn each_time_that_something_is_wrong_with_ripcord_itself_is_a_thread_of_its_own() {
+        let references = |time: &str, number: u8| {
+            let mut n = notification(&format!("watchdog-cut-off-{time}.{number}"));
+            n.incident = Some("watchdog-cut-off".to_owned());
+            let mail = written(n);
+            mail.lines().find_map(|line| line.strip_prefix("References: ")).expect("a header").to_owned()
+        };
+        let first = references("20260102T030405Z", 1);
+        assert_eq!(first, references("20260102T030405Z", 2));
+        assert_ne!(first, references("20260203T040506Z", 1));
+    }
+
     fn subject(mail: &str) -> String {
         mailparse::parse_mail(mail.as_bytes()).unwrap().headers.get_first_value("Subject").unwrap()
     }
