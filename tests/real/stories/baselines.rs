@@ -61,11 +61,16 @@ fn parsed(ended: &Ended) -> anyhow::Result<Value> {
 
 /// Waits until Prometheus holds so much that 20 s of it are a baseline.
 async fn enough(stage: &Stage<'_>) -> anyhow::Result<()> {
+    requests(stage, COMPONENT, 2600.0).await
+}
+
+/// Waits until Prometheus holds more requests than these of 20 s.
+async fn requests(stage: &Stage<'_>, workload: &str, more_than: f64) -> anyhow::Result<()> {
     let count = format!(
-        r#"sum(increase(istio_request_duration_milliseconds_count{{reporter="destination",destination_workload="{COMPONENT}"}}[20s]))"#
+        r#"sum(increase(istio_request_duration_milliseconds_count{{reporter="destination",destination_workload="{workload}"}}[20s]))"#
     );
     eventually(LONG, "there are enough requests", async || match stage.prometheus.query_opt(&count).await {
-        Ok(Some(count)) if count > 2600.0 => Ok(()),
+        Ok(Some(count)) if count > more_than => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await
@@ -165,6 +170,7 @@ async fn what_is_too_little_is_refused_and_the_rest_is_recorded(world: World) ->
     let stage = Stage::set_with(&world, Traffic::healthy(200.0).latency(100.0)).await?;
     stage.mesh.workload("quiet-controller").set(Traffic::healthy(2.0));
     enough(&stage).await?;
+    requests(&stage, "quiet-controller", 10.0).await?;
     let config = config(&world, &stage)?.guard("quiet", "quiet-controller").guard("gone", "gone-controller");
     let ended = alone(&world, &stage, &config, &["record", "--yes"]).await?;
     ensure!(ended.code() == 1 && ended.stdout.contains("1 of 3 recorded"), "{ended:?}");
