@@ -30,10 +30,7 @@ impl Daemon {
             return refuse(self, &findings);
         }
         self.heart.reconfigure(settings.heartbeat.as_ref());
-        telemetry::count_from_zero(
-            settings.guards.iter().map(|guard| guard.name.as_str()),
-            settings.receivers.iter().map(|receiver| receiver.name.as_str()),
-        );
+        world.count_from_zero();
         let engine = world.engine_settings(self.dry_run);
         let guards = settings.guards.len();
         self.world.send_replace(world);

@@ -77,10 +77,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         tracing::warn!(%finding, "Worth a second look");
     }
     telemetry::Event::Reloaded { at: now, guards: world.settings.guards.len() }.emit();
-    telemetry::count_from_zero(
-        world.settings.guards.iter().map(|guard| guard.name.as_str()),
-        world.settings.receivers.iter().map(|receiver| receiver.name.as_str()),
-    );
+    world.count_from_zero();
 
     let writer = keeper.as_ref().map(|_| identity);
     let (snapshot, snapshots) = watch::channel(Snapshot::default());

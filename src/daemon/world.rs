@@ -7,6 +7,7 @@ use crate::config::{Guard, Settings};
 use crate::engine::{self, Language};
 use crate::http::Configured;
 use crate::prometheus::{Client, ClientError, Plan};
+use crate::telemetry;
 
 /// A tick is live for this many intervals, besides the time that its queries may take.
 const LIVE_INTERVALS: u32 = 2;
@@ -34,6 +35,14 @@ impl World {
     /// One guard's settings.
     pub fn guard(&self, name: &str) -> Option<&Guard> {
         self.settings.guards.iter().find(|g| g.name == name)
+    }
+
+    /// Shows the counters that alerts go by, before anything is counted in them.
+    pub fn count_from_zero(&self) {
+        telemetry::count_from_zero(
+            self.settings.guards.iter().map(|guard| guard.name.as_str()),
+            self.settings.receivers.iter().map(|receiver| receiver.name.as_str()),
+        );
     }
 
     /// What the engine must know.
